@@ -53,4 +53,6 @@ export interface SecureConnection {
   /** Cuts the connection without a word. */
   abort(): void;
   readonly closed: boolean;
+  /** What the peer's BYE said, once {@link receive} has given null. */
+  readonly peerReason?: { readonly code?: string; readonly message?: string };
 }

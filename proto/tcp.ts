@@ -1,0 +1,155 @@
+/** The Transport over TCP. */
+
+import { AronaError } from "./errors.ts";
+import { formatEndpoint } from "./link.ts";
+import type { Listener, Transport } from "./transport.ts";
+
+/** The largest piece read at once. One buffer of this size exists only while bytes are there to be read. */
+const READ_CHUNK_BYTES = 65_536;
+/** What an idle connection keeps as its buffer. */
+const IDLE_CHUNK_BYTES = 2_048;
+
+/**
+ * Connects to `hostname:port`.
+ *
+ * @throws {AronaError} `UNREACHABLE`; the signal's reason where it was aborted.
+ */
+export async function connectTcp(
+  options: { hostname: string; port: number; signal?: AbortSignal },
+): Promise<Transport> {
+  options.signal?.throwIfAborted();
+  const address = formatEndpoint(options);
+  try {
+    const connection = await Deno.connect({
+      hostname: options.hostname,
+      port: options.port,
+      transport: "tcp",
+      signal: options.signal,
+    });
+    return new TcpTransport(connection, address);
+  } catch (cause) {
+    if (options.signal?.aborted) throw options.signal.reason;
+    throw new AronaError("UNREACHABLE", `Cannot connect to ${address}: ${reasonOf(cause)}`, {
+      cause,
+      hint: hintFor(cause),
+    });
+  }
+}
+
+/**
+ * Listens on `hostname:port`; port 0 lets the system choose.
+ *
+ * @throws {AronaError} `UNREACHABLE` where the address cannot be used.
+ */
+export function listenTcp(options: { hostname: string; port: number }): Listener {
+  let listener: Deno.TcpListener;
+  try {
+    listener = Deno.listen({ hostname: options.hostname, port: options.port, transport: "tcp" });
+  } catch (cause) {
+    const address = formatEndpoint(options);
+    throw new AronaError("UNREACHABLE", `Cannot listen on ${address}: ${reasonOf(cause)}`, {
+      cause,
+      hint: cause instanceof Deno.errors.AddrInUse
+        ? "Another program, perhaps another relay, uses this port. Choose another one."
+        : "Check the address; ports under 1024 need special rights.",
+    });
+  }
+  const { hostname, port } = listener.addr as Deno.NetAddr;
+  return { address: { hostname, port }, accept: acceptAll(listener), close: () => closeQuietly(listener) };
+}
+
+class TcpTransport implements Transport {
+  readonly #connection: Deno.TcpConn;
+  #closed = false;
+
+  constructor(connection: Deno.TcpConn, readonly remoteAddress: string) {
+    this.#connection = connection;
+    try {
+      connection.setNoDelay(true);
+    } catch {
+      // The peer is gone already; the first read or write will say so.
+    }
+  }
+
+  async send(bytes: Uint8Array): Promise<void> {
+    try {
+      let written = await this.#connection.write(bytes);
+      while (written < bytes.length) written += await this.#connection.write(bytes.subarray(written));
+    } catch (cause) {
+      throw new AronaError("CLOSED", "Cannot send: the connection is closed", { cause });
+    }
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    closeQuietly(this.#connection);
+  }
+
+  /**
+   * A small buffer waits; as long as reads fill it, larger ones take over, and after a read that does not, a small one waits again. So
+   * an idle connection costs little and a busy one few reads. Every chunk has a buffer of its own, which the reader may keep.
+   */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
+    let size = IDLE_CHUNK_BYTES;
+    for (;;) {
+      const buffer = new Uint8Array(size);
+      const count = await this.#read(buffer);
+      if (count === null) return;
+      size = count === size ? Math.min(READ_CHUNK_BYTES, size * 8) : IDLE_CHUNK_BYTES;
+      yield buffer.subarray(0, count);
+    }
+  }
+
+  async #read(buffer: Uint8Array): Promise<number | null> {
+    if (this.#closed) return null;
+    try {
+      return await this.#connection.read(buffer);
+    } catch (cause) {
+      if (this.#closed) return null;
+      throw new AronaError("CLOSED", "Cannot receive: the connection broke", { cause });
+    }
+  }
+}
+
+async function* acceptAll(listener: Deno.TcpListener): AsyncGenerator<Transport> {
+  for (;;) {
+    let connection: Deno.TcpConn;
+    try {
+      connection = await listener.accept();
+    } catch (cause) {
+      if (cause instanceof Deno.errors.BadResource || cause instanceof Deno.errors.Interrupted) return;
+      if (isPassing(cause)) continue;
+      throw cause;
+    }
+    const remote = connection.remoteAddr as Deno.NetAddr;
+    yield new TcpTransport(connection, formatEndpoint(remote));
+  }
+}
+
+/** A connection that broke before it was accepted says nothing about the next one. */
+function isPassing(error: unknown): boolean {
+  return error instanceof Deno.errors.ConnectionReset || error instanceof Deno.errors.ConnectionAborted;
+}
+
+function closeQuietly(resource: { close(): void }): void {
+  try {
+    resource.close();
+  } catch {
+    // It is closed already.
+  }
+}
+
+function reasonOf(cause: unknown): string {
+  if (cause instanceof Deno.errors.ConnectionRefused) return "nothing listens there";
+  if (cause instanceof Deno.errors.TimedOut) return "no answer";
+  if (cause instanceof Deno.errors.AddrInUse) return "the port is in use";
+  if (cause instanceof Deno.errors.NotCapable) return "no permission for this address";
+  return cause instanceof Error ? cause.message.split("\n")[0].slice(0, 200) : "no connection";
+}
+
+function hintFor(cause: unknown): string {
+  return cause instanceof Deno.errors.ConnectionRefused
+    ? "Is the relay running, and is the port the one it shows?"
+    : "Check the address and your network; the relay may have moved, then ask for a new link.";
+}
