@@ -1,0 +1,96 @@
+/**
+ * GROUP `commit`: one commit for each epoch, the first one wins. Checked → written to disk → answered → delivered, in this order, so
+ * that nobody ever hears of a commit that a crash could take back.
+ */
+
+import { AronaError, DeliveryKind, fromHex, toHex } from "../proto/mod.ts";
+import { checkCommit } from "./commit_rules.ts";
+import { shareDelivery } from "./delivery.ts";
+import type { GroupState } from "./group_directory.ts";
+import { welcomeDelivery } from "./recipients.ts";
+import type { CommitRequest } from "./schema.ts";
+import type { Answer, Caller, Services } from "./services.ts";
+import type { StoredCommit } from "./store.ts";
+
+/** Bytes of an envelope id. */
+const ENVELOPE_ID_BYTES = 16;
+
+/** An accepted commit: the answer goes out before `deliver` is called. */
+export interface AcceptedCommit {
+  readonly answer: Answer;
+  deliver(): void;
+}
+
+/**
+ * Answers `commit`.
+ *
+ * @throws {AronaError} as {@link checkCommit}
+ */
+export function acceptCommit(services: Services, caller: Caller, request: CommitRequest): AcceptedCommit {
+  const { store, groups, crypto } = services;
+  const state = groups.find(request.group);
+  if (state === null) throw new AronaError("FORBIDDEN", "Cannot accept commit: not a member");
+  const added = checkCommit(store, state, { caller, request });
+  const audience = [...state.members.values()].filter(({ device }) => device !== caller.device);
+  const commit: StoredCommit = {
+    group: request.group,
+    epoch: request.epoch,
+    hash: crypto.digest("SHA-256", request.commit),
+    commit: request.commit,
+    add: added,
+    remove: request.remove,
+    admins: request.admins ?? undefined,
+    banned: request.banned ?? undefined,
+    groupInfo: request.groupInfo.length > 0 ? request.groupInfo : undefined,
+    welcome: request.add.length === 0 ? undefined : {
+      envelope: toHex(crypto.randomBytes(ENVELOPE_ID_BYTES)),
+      payload: request.welcome,
+      devices: request.add,
+    },
+    atMs: services.clock.now(),
+  };
+  if (!groups.commit(state, commit)) {
+    throw new AronaError("CONFLICT", "Cannot accept commit: the group is at another epoch", {
+      details: { epoch: state.epoch },
+    });
+  }
+  services.leaves.settled(state, request.remove);
+  return {
+    answer: { fields: { epoch: state.epoch } },
+    deliver() {
+      const delivery = shareDelivery(
+        {
+          kind: DeliveryKind.COMMIT,
+          group: fromHex(request.group),
+          epoch: request.epoch,
+          envelope: commit.hash.subarray(0, ENVELOPE_ID_BYTES),
+          atMs: commit.atMs,
+          payload: request.commit,
+        },
+        { group: request.group, sender: "" },
+      );
+      for (const recipient of audience) services.bus.deliver(recipient, delivery);
+      deliverWelcomes(services, state, commit);
+    },
+  };
+}
+
+function deliverWelcomes(
+  services: Services,
+  state: GroupState,
+  { group, welcome, atMs }: StoredCommit,
+): void {
+  if (welcome === undefined) return;
+  const { envelope, payload } = welcome;
+  const delivery = welcomeDelivery(services.store, {
+    envelope,
+    group,
+    epoch: state.epoch,
+    atMs,
+    bytes: payload.length,
+  });
+  for (const device of welcome.devices) {
+    const recipient = state.members.get(device);
+    if (recipient !== undefined) services.bus.deliver(recipient, delivery);
+  }
+}

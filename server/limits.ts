@@ -1,0 +1,110 @@
+/** Limits of the relay's side (PROTOCOL.md section 11): every queue, map and buffer that a peer can grow. Bytes and milliseconds. */
+
+// Connections
+
+/** Connections from one network address; loopback is exempt. */
+export const MAX_CONNECTIONS_PER_ADDRESS = 16;
+/** Connections of the relay as a whole. */
+export const MAX_CONNECTIONS = 16_384;
+/** Connections that have not finished AUTH yet. */
+export const MAX_PENDING_CONNECTIONS = 512;
+/** A connection that says nothing is asked after this time, and cut after the second. */
+export const PING_AFTER_MS = 60_000;
+export const SILENCE_TIMEOUT_MS = 120_000;
+/** How often connections are looked over. */
+export const SWEEP_INTERVAL_MS = 15_000;
+
+// Sending
+
+/** Deliveries are not handed to a connection while it has more than this queued, and again from the second figure down. */
+export const SEND_HIGH_WATER_BYTES = 262_144;
+export const SEND_LOW_WATER_BYTES = 65_536;
+/** Events and receipts are not sent to a connection that has more than this queued. */
+export const MAX_UNASKED_QUEUED_BYTES = 1_048_576;
+/** A reader whose connection stays over the low water mark for so long is disconnected. */
+export const STALL_TIMEOUT_MS = 30_000;
+/** A reader that has stalled for so long is disconnected as soon as its mailbox overflows. */
+export const OVERFLOW_GRACE_MS = 2_000;
+/** Deliveries that a device has been sent and has not acknowledged for so long mean that it stalls. */
+export const ACKNOWLEDGE_TIMEOUT_MS = 60_000;
+/** Payloads over this size travel in OBJECT frames. */
+export const MAX_INLINE_PAYLOAD_BYTES = 786_432;
+
+// Requests
+
+/** Messages of an account: per second, and at once. */
+export const MESSAGES_PER_SECOND = 20;
+export const MESSAGE_BURST = 100;
+/** Control requests of an account: per second, and at once. */
+export const REQUESTS_PER_SECOND = 50;
+export const REQUEST_BURST = 400;
+/** KeyPackage claims of an account: in a minute, all at once if it likes. */
+export const CLAIMS_PER_MINUTE = 60;
+/** Accounts whose rates are remembered; a full bucket is forgotten first. */
+export const MAX_RATE_ENTRIES = 65_536;
+/** So many refusals for the rate in a row close the connection. */
+export const MAX_REFUSALS_IN_ROW = 1_000;
+
+// Mailboxes
+
+export const MAX_MAILBOX_ENTRIES = 1_024;
+export const MAX_MAILBOX_BYTES = 8_388_608;
+/** One sender's share of a mailbox: one part in so many. */
+export const MAILBOX_SENDER_SHARE = 4;
+/** All mailboxes together, a shared envelope counted once. */
+export const MAX_MAILBOXES_BYTES = 536_870_912;
+/** Undelivered envelopes are dropped after this time. */
+export const MAILBOX_LIFETIME_MS = 7 * 86_400_000;
+/** Receipts kept for a sender that is away. */
+export const MAX_WAITING_RECEIPTS = 256;
+
+// Groups
+
+/** Commits kept for a group, and their bytes. */
+export const MAX_LOG_COMMITS = 256;
+export const MAX_LOG_BYTES = 8_388_608;
+/** What one `sync` answers. */
+export const MAX_SYNC_COMMITS = 64;
+export const MAX_SYNC_BYTES = 4_194_304;
+export const MAX_COMMIT_BYTES = 4_194_304;
+export const MAX_GROUPS = 65_536;
+export const MAX_GROUPS_PER_ACCOUNT = 256;
+export const MAX_ADMINS_PER_GROUP = 32;
+export const MAX_BANNED_PER_GROUP = 1_000;
+/** Channels in one `channels` answer. */
+export const MAX_LISTED_CHANNELS = 1_000;
+/** Welcomes that wait for one device, and their bytes. */
+export const MAX_WELCOMES_PER_DEVICE = 64;
+export const MAX_WELCOME_BYTES_PER_DEVICE = 67_108_864;
+/** How long one member has to commit a leaver's Remove before the next one is asked. */
+export const LEAVE_ASK_INTERVAL_MS = 10_000;
+/** Leave statement: hash 32 and an ML-DSA-44 or ML-DSA-65 signature. */
+export const MAX_LEAVE_STATEMENT_BYTES = 32 + 3_309;
+
+// Accounts and keys
+
+export const MAX_ACCOUNTS = 100_000;
+export const MAX_DEVICES_PER_ACCOUNT = 16;
+export const MAX_KEY_PACKAGE_BYTES = 65_536;
+/** EVENT `keys_low` when a claim leaves fewer KeyPackages than this. */
+export const KEY_PACKAGES_LOW = 8;
+/** Proof of work in leading zero bits: with few registrations, and with many. */
+export const MIN_REGISTRATION_POW_BITS = 10;
+export const MAX_REGISTRATION_POW_BITS = 18;
+/** Registrations in this time raise the proof of work, one bit for each so many. */
+export const REGISTRATION_WINDOW_MS = 300_000;
+export const REGISTRATIONS_PER_POW_BIT = 16;
+/** Invite codes that wait to be used, and how long they may. */
+export const MAX_INVITES = 10_000;
+export const INVITE_LIFETIME_MS = 30 * 86_400_000;
+
+// The relay's own keys
+
+/** A relay key is replaced at this age and still accepted until its certificate ends. */
+export const RELAY_KEY_ROTATION_MS = 21 * 86_400_000;
+/** The document is signed again when it has less than this left. */
+export const DOCUMENT_RENEWAL_MS = 4 * 86_400_000;
+/** How often both are looked at. */
+export const MAINTENANCE_INTERVAL_MS = 3_600_000;
+/** How long the relay's goodbyes may take. */
+export const SHUTDOWN_GRACE_MS = 1_000;

@@ -1,0 +1,79 @@
+/**
+ * The MailboxStore port: for each device one ordered, bounded queue of deliveries that it has not acknowledged.
+ *
+ *     [ acknowledged | sent, not acknowledged | waiting ]
+ *                    ^ first                  ^ cursor
+ *
+ * Deliveries are numbered by their place in the queue, from a number that never goes back while the mailbox lives. Adapter:
+ * memory_mailbox.ts; tests/suites/mailbox_suite.ts says what every adapter does.
+ */
+
+import type { DeviceId } from "../proto/mod.ts";
+import type { SharedDelivery } from "./delivery.ts";
+
+/** What became of a delivery. */
+export const PushResult = {
+  QUEUED: 0,
+  /** A commit did not fit: the group's waiting deliveries gave way to one GAP marker. */
+  COLLAPSED: 1,
+  /** Refused: the mailbox is full. */
+  MAILBOX_FULL: 2,
+  /** Refused: the sender's share of the mailbox is used up. */
+  SENDER_SHARE: 3,
+  /** Refused: all mailboxes together are full. */
+  RELAY_FULL: 4,
+  /** Not even a marker fits: the mailbox remembers a gap, and the device has to be disconnected. */
+  OVERFLOW: 5,
+} as const;
+export type PushResult = typeof PushResult[keyof typeof PushResult];
+
+/** A mailbox as a new connection finds it. */
+export interface MailboxState {
+  /** Number of the first delivery that is not acknowledged, or of the next one to come. */
+  readonly next: number;
+  readonly backlog: number;
+  /** Whether deliveries may have been lost since the device's last acknowledgement. */
+  readonly gap: boolean;
+}
+
+/** The queue of one device. Nothing here waits or throws but {@link acknowledge}. */
+export interface Mailbox {
+  /** Takes a delivery in or says why not. Commits, Welcomes and markers are never refused as full. */
+  push(delivery: SharedDelivery): PushResult;
+  /** Begins a connection: everything not acknowledged is waiting again. */
+  open(): MailboxState;
+  /** The next waiting delivery, which counts as sent from now on. */
+  take(): SharedDelivery | null;
+  /**
+   * The device has stored every delivery numbered under `upTo`.
+   *
+   * @param onStored called for each delivery that leaves the queue
+   * @throws {AronaError} `BAD_FRAME` where `upTo` is beyond what was sent
+   */
+  acknowledge(upTo: number, onStored: (delivery: SharedDelivery) => void): void;
+  /** The device knows of the gap: it acknowledged something or asked for its groups. */
+  settle(): void;
+  /** Ends a connection: what was only for a connected device goes. */
+  close(): void;
+  /** Whether a Welcome with this envelope id is queued. */
+  holds(envelope: string): boolean;
+  /** Deliveries sent and not acknowledged. */
+  readonly unacknowledged: number;
+  /** Deliveries not sent yet. */
+  readonly waiting: number;
+}
+
+/** All mailboxes of a relay. */
+export interface MailboxStore {
+  /**
+   * The mailbox of a device, made where there is none.
+   *
+   * @param options.gap whether a new mailbox starts with a gap: true for every device that existed before this start
+   */
+  mailbox(device: DeviceId, options: { gap: boolean }): Mailbox;
+  /** Drops undelivered envelopes from before `beforeMs` out of mailboxes that nobody reads now; Welcomes stay. */
+  expire(beforeMs: number): void;
+  /** Bytes held, a shared delivery counted once. */
+  readonly bytes: number;
+  readonly size: number;
+}

@@ -1,0 +1,318 @@
+/** RelayStore in memory: for tests and for relays that may forget everything. */
+
+import { type AccountName, type DeviceId, type GroupId, toHex } from "../proto/mod.ts";
+import { MAX_LOG_BYTES, MAX_LOG_COMMITS, MAX_SYNC_BYTES, MAX_SYNC_COMMITS } from "./limits.ts";
+import type {
+  CommitRange,
+  GroupHead,
+  RegistrationResult,
+  RelayStore,
+  StoredAccount,
+  StoredCommit,
+  StoredDevice,
+  StoredGroup,
+  StoredKeyPair,
+  StoredLeaver,
+  StoredMember,
+  StoredRelayKey,
+  StoredWelcome,
+} from "./store.ts";
+
+interface MemoryGroup {
+  head: GroupHead;
+  epoch: number;
+  admins: readonly string[];
+  banned: readonly string[];
+  members: Map<DeviceId, AccountName>;
+  leavers: Map<DeviceId, StoredLeaver>;
+  groupInfo: Uint8Array | null;
+  log: { epoch: number; commit: Uint8Array }[];
+}
+
+interface MemoryWelcome {
+  welcome: StoredWelcome;
+  payload: Uint8Array;
+  devices: Set<DeviceId>;
+}
+
+interface MemoryKeyPackages {
+  unused: Uint8Array[];
+  lastResort: Uint8Array | null;
+}
+
+/** A store that lives as long as the process. */
+export class MemoryRelayStore implements RelayStore {
+  #identity: StoredKeyPair | null = null;
+  #relayKeys: StoredRelayKey[] = [];
+  #sequence = 0;
+  readonly #accounts = new Map<string, StoredAccount>();
+  readonly #devices = new Map<DeviceId, StoredDevice>();
+  readonly #invites = new Map<string, number>();
+  readonly #keyPackages = new Map<DeviceId, Map<number, MemoryKeyPackages>>();
+  readonly #groups = new Map<GroupId, MemoryGroup>();
+  readonly #welcomes = new Map<string, MemoryWelcome>();
+
+  identity(): StoredKeyPair | null {
+    return this.#identity;
+  }
+
+  saveIdentity(keys: StoredKeyPair): void {
+    this.#identity = keys;
+  }
+
+  relayKeys(): StoredRelayKey[] {
+    return [...this.#relayKeys];
+  }
+
+  saveRelayKey(key: StoredRelayKey): void {
+    this.#relayKeys.push(key);
+  }
+
+  expireRelayKeys(nowMs: number): void {
+    this.#relayKeys = this.#relayKeys.filter((key) => key.notAfterMs >= nowMs);
+  }
+
+  nextSequence(): number {
+    return ++this.#sequence;
+  }
+
+  account(account: string): StoredAccount | null {
+    return this.#accounts.get(account) ?? null;
+  }
+
+  accountCount(): number {
+    return this.#accounts.size;
+  }
+
+  register(
+    options: { account: StoredAccount; device: StoredDevice; invite?: Uint8Array; nowMs: number },
+  ): RegistrationResult {
+    const { account, device, invite } = options;
+    if (this.#accounts.has(account.account) || this.#devices.has(device.device)) return "taken";
+    if (invite !== undefined) {
+      const expiresAtMs = this.#invites.get(toHex(invite));
+      if (expiresAtMs === undefined || expiresAtMs < options.nowMs) return "bad_invite";
+      this.#invites.delete(toHex(invite));
+    }
+    this.#accounts.set(account.account, account);
+    this.#devices.set(device.device, device);
+    return "registered";
+  }
+
+  device(device: DeviceId): StoredDevice | null {
+    return this.#devices.get(device) ?? null;
+  }
+
+  devicesOf(account: string): StoredDevice[] {
+    return [...this.#devices.values()].filter((device) => device.account === account);
+  }
+
+  saveDevice(device: StoredDevice): void {
+    this.#devices.set(device.device, device);
+  }
+
+  addInvite(invite: Uint8Array, options: { expiresAtMs: number; nowMs: number; limit: number }): boolean {
+    for (const [code, expiresAtMs] of this.#invites) {
+      if (expiresAtMs < options.nowMs) this.#invites.delete(code);
+    }
+    if (this.#invites.size >= options.limit) return false;
+    this.#invites.set(toHex(invite), options.expiresAtMs);
+    return true;
+  }
+
+  addKeyPackages(
+    device: DeviceId,
+    options: { suite: number; keyPackages: readonly Uint8Array[]; lastResort?: Uint8Array; limit: number },
+  ): boolean {
+    const packages = this.#packages(device, options.suite);
+    if (packages.unused.length + options.keyPackages.length > options.limit) return false;
+    packages.unused.push(...options.keyPackages);
+    packages.lastResort = options.lastResort ?? packages.lastResort;
+    return true;
+  }
+
+  keyPackageCount(device: DeviceId, suite: number): number {
+    return this.#keyPackages.get(device)?.get(suite)?.unused.length ?? 0;
+  }
+
+  keyPackageCounts(device: DeviceId): Map<number, number> {
+    const suites = this.#keyPackages.get(device) ?? new Map<number, MemoryKeyPackages>();
+    return new Map([...suites].map(([suite, packages]) => [suite, packages.unused.length]));
+  }
+
+  takeKeyPackage(device: DeviceId, suite: number): Uint8Array | null {
+    const packages = this.#keyPackages.get(device)?.get(suite);
+    return packages?.unused.shift() ?? packages?.lastResort ?? null;
+  }
+
+  groupCount(): number {
+    return this.#groups.size;
+  }
+
+  group(group: GroupId): StoredGroup | null {
+    const found = this.#groups.get(group);
+    if (found === undefined) return null;
+    return {
+      ...found.head,
+      epoch: found.epoch,
+      admins: found.admins,
+      banned: found.banned,
+      members: [...found.members].map(([device, account]) => ({ device, account })),
+      leavers: [...found.leavers.values()],
+    };
+  }
+
+  channel(name: string): GroupId | null {
+    return this.#find((head) => head.kind === "channel" && head.name === name);
+  }
+
+  dm(a: string, b: string): GroupId | null {
+    return this.#find(({ kind, creator, peer }) =>
+      kind === "dm" && ((creator === a && peer === b) || (creator === b && peer === a))
+    );
+  }
+
+  channels(limit: number): { name: string; members: number }[] {
+    return [...this.#groups.values()].filter(({ head }) => head.kind === "channel")
+      .map(({ head, members }) => ({ name: head.name, members: members.size }))
+      .sort((a, b) => b.members - a.members || (a.name < b.name ? -1 : 1)).slice(0, limit);
+  }
+
+  groupsOfDevice(device: DeviceId): GroupId[] {
+    return [...this.#groups.values()].filter(({ members }) => members.has(device)).map(({ head }) =>
+      head.group
+    );
+  }
+
+  groupCountOf(account: string): number {
+    let count = 0;
+    for (const { members } of this.#groups.values()) {
+      if ([...members.values()].some((member) => member === account)) count++;
+    }
+    return count;
+  }
+
+  createGroup(
+    head: GroupHead,
+    options: { member: StoredMember; groupInfo?: Uint8Array; atMs: number },
+  ): boolean {
+    const taken = this.#groups.has(head.group) ||
+      (head.kind === "channel" && this.channel(head.name) !== null) ||
+      (head.kind === "dm" && this.dm(head.creator, head.peer ?? "") !== null);
+    if (taken) return false;
+    this.#groups.set(head.group, {
+      head,
+      epoch: 0,
+      admins: [head.creator],
+      banned: [],
+      members: new Map([[options.member.device, options.member.account]]),
+      leavers: new Map(),
+      groupInfo: options.groupInfo ?? null,
+      log: [],
+    });
+    return true;
+  }
+
+  groupInfo(group: GroupId): Uint8Array | null {
+    return this.#groups.get(group)?.groupInfo ?? null;
+  }
+
+  commit(commit: StoredCommit): boolean {
+    const group = this.#groups.get(commit.group);
+    if (group === undefined || group.epoch !== commit.epoch) return false;
+    group.epoch++;
+    for (const device of commit.remove) {
+      group.members.delete(device);
+      group.leavers.delete(device);
+    }
+    for (const { device, account } of commit.add) {
+      group.members.set(device, account);
+      group.leavers.delete(device);
+    }
+    group.admins = commit.admins ?? group.admins;
+    group.banned = commit.banned ?? group.banned;
+    group.groupInfo = commit.groupInfo ?? group.groupInfo;
+    group.log.push({ epoch: commit.epoch, commit: commit.commit });
+    trimLog(group.log);
+    if (commit.welcome !== undefined) {
+      const { envelope, payload, devices } = commit.welcome;
+      this.#welcomes.set(envelope, {
+        welcome: {
+          envelope,
+          group: commit.group,
+          epoch: group.epoch,
+          atMs: commit.atMs,
+          bytes: payload.length,
+        },
+        payload,
+        devices: new Set(devices),
+      });
+    }
+    return true;
+  }
+
+  commits(group: GroupId, epoch: number): CommitRange {
+    const log = this.#groups.get(group)?.log ?? [];
+    const current = this.#groups.get(group)?.epoch ?? 0;
+    const start = log.findIndex((entry) => entry.epoch === epoch);
+    if (start < 0) return { from: epoch, commits: [], gone: epoch < current };
+    const commits: Uint8Array[] = [];
+    let bytes = 0;
+    for (const { commit } of log.slice(start, start + MAX_SYNC_COMMITS)) {
+      bytes += commit.length;
+      if (commits.length > 0 && bytes > MAX_SYNC_BYTES) break;
+      commits.push(commit);
+    }
+    return { from: epoch, commits, gone: false };
+  }
+
+  leave(group: GroupId, leaver: StoredLeaver): void {
+    const found = this.#groups.get(group);
+    found?.members.delete(leaver.device);
+    found?.leavers.set(leaver.device, leaver);
+  }
+
+  deleteGroup(group: GroupId): void {
+    this.#groups.delete(group);
+    for (const [envelope, { welcome }] of this.#welcomes) {
+      if (welcome.group === group) this.#welcomes.delete(envelope);
+    }
+  }
+
+  welcomes(device: DeviceId): StoredWelcome[] {
+    return [...this.#welcomes.values()].filter(({ devices }) => devices.has(device)).map(({ welcome }) =>
+      welcome
+    );
+  }
+
+  welcome(envelope: string): Uint8Array | null {
+    return this.#welcomes.get(envelope)?.payload ?? null;
+  }
+
+  forgetWelcome(device: DeviceId, envelope: string): void {
+    const found = this.#welcomes.get(envelope);
+    if (found?.devices.delete(device) && found.devices.size === 0) this.#welcomes.delete(envelope);
+  }
+
+  close(): void {}
+
+  #packages(device: DeviceId, suite: number): MemoryKeyPackages {
+    let suites = this.#keyPackages.get(device);
+    if (suites === undefined) this.#keyPackages.set(device, suites = new Map());
+    let packages = suites.get(suite);
+    if (packages === undefined) suites.set(suite, packages = { unused: [], lastResort: null });
+    return packages;
+  }
+
+  #find(matches: (head: GroupHead) => boolean): GroupId | null {
+    for (const { head } of this.#groups.values()) if (matches(head)) return head.group;
+    return null;
+  }
+}
+
+function trimLog(log: { commit: Uint8Array }[]): void {
+  let bytes = log.reduce((sum, entry) => sum + entry.commit.length, 0);
+  while (log.length > MAX_LOG_COMMITS || (bytes > MAX_LOG_BYTES && log.length > 1)) {
+    bytes -= log.shift()!.commit.length;
+  }
+}

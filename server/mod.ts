@@ -1,0 +1,14 @@
+/** The relay: authenticates devices, orders group changes, passes sealed envelopes on. It cannot read them and does not keep them. */
+
+export type { Bus, Listener as BusListener, Published, Recipient } from "./bus.ts";
+export { InProcessBus } from "./bus.ts";
+export type { SharedDelivery } from "./delivery.ts";
+export * from "./limits.ts";
+export type { RefusalReason, RelayLog, RelayLogEvent, SessionEnd } from "./log.ts";
+export type { Mailbox, MailboxState, MailboxStore } from "./mailbox.ts";
+export { PushResult } from "./mailbox.ts";
+export { type MailboxLimits, MemoryMailboxStore } from "./memory_mailbox.ts";
+export { MemoryRelayStore } from "./memory_store.ts";
+export { type RelayOptions, type RelayStats, type RunningRelay, startRelay } from "./relay.ts";
+export { openSqliteRelayStore } from "./sqlite_store.ts";
+export type * from "./store.ts";

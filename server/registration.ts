@@ -1,0 +1,83 @@
+/** New accounts: how much proof of work one costs right now, and invite codes. */
+
+import { AronaError, type Clock, type CryptoProvider, MAX_POW_BITS, utf8 } from "../proto/mod.ts";
+import {
+  INVITE_LIFETIME_MS,
+  MAX_ACCOUNTS,
+  MAX_INVITES,
+  MAX_REGISTRATION_POW_BITS,
+  MIN_REGISTRATION_POW_BITS,
+  REGISTRATION_WINDOW_MS,
+  REGISTRATIONS_PER_POW_BIT,
+} from "./limits.ts";
+import type { RelayStore, StoredAccount, StoredDevice } from "./store.ts";
+
+const INVITE_BYTES = 15;
+/** Lower-case letters and digits that are not mistaken for each other. */
+const INVITE_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789";
+
+/** Admits new accounts. */
+export class Registration {
+  /** When the latest registrations were, on the monotonic clock; no more than the proof of work looks at. */
+  #times: number[] = [];
+
+  constructor(
+    private readonly parts: { store: RelayStore; clock: Clock; crypto: CryptoProvider },
+    readonly inviteOnly: boolean,
+  ) {}
+
+  /** Leading zero bits that a registration costs: more while many register. */
+  powBits(): number {
+    this.#forgetOld();
+    const extra = Math.floor(this.#times.length / REGISTRATIONS_PER_POW_BIT);
+    return Math.min(MIN_REGISTRATION_POW_BITS + extra, MAX_REGISTRATION_POW_BITS, MAX_POW_BITS);
+  }
+
+  /**
+   * Makes a code that lets one account in.
+   *
+   * @throws {AronaError} `QUOTA` where too many codes wait already
+   */
+  createInvite(): string {
+    const { store, clock, crypto } = this.parts;
+    const code = [...crypto.randomBytes(2 * INVITE_BYTES)]
+      .filter((byte) => byte < 248) // 8 × 31, so that every letter is as likely as another
+      .slice(0, INVITE_BYTES).map((byte) => INVITE_ALPHABET[byte % INVITE_ALPHABET.length]).join("");
+    const nowMs = clock.now();
+    const added = store.addInvite(this.#hash(code), {
+      nowMs,
+      expiresAtMs: nowMs + INVITE_LIFETIME_MS,
+      limit: MAX_INVITES,
+    });
+    if (!added) throw new AronaError("QUOTA", "Cannot make an invite: too many wait to be used");
+    return code;
+  }
+
+  /** Registers, in one transaction with the invite. @returns whether the account is new and now exists */
+  register(options: { account: StoredAccount; device: StoredDevice; invite: string | null }): boolean {
+    const { store, clock } = this.parts;
+    const { account, device, invite } = options;
+    if (this.inviteOnly && invite === null) return false;
+    if (store.accountCount() >= MAX_ACCOUNTS) return false;
+    const result = store.register({
+      account,
+      device,
+      // A code that nobody asked for is not used up.
+      invite: this.inviteOnly && invite !== null ? this.#hash(invite) : undefined,
+      nowMs: clock.now(),
+    });
+    if (result !== "registered") return false;
+    this.#times.push(clock.monotonic());
+    return true;
+  }
+
+  #hash(code: string): Uint8Array {
+    return this.parts.crypto.digest("SHA-256", utf8(code.trim().toLowerCase()));
+  }
+
+  #forgetOld(): void {
+    const sinceMs = this.parts.clock.monotonic() - REGISTRATION_WINDOW_MS;
+    const enough = REGISTRATIONS_PER_POW_BIT * (MAX_REGISTRATION_POW_BITS - MIN_REGISTRATION_POW_BITS + 1);
+    this.#times = this.#times.filter((atMs) => atMs > sinceMs).slice(-enough);
+  }
+}

@@ -1,0 +1,489 @@
+/** RelayStore in an SQLite file: WAL, every transaction on disk before it is reported. */
+
+import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
+import type { AccountName, DeviceId, GroupId } from "../proto/mod.ts";
+import { AronaError } from "../proto/mod.ts";
+import { MAX_LOG_BYTES, MAX_LOG_COMMITS, MAX_SYNC_BYTES, MAX_SYNC_COMMITS } from "./limits.ts";
+import { migrate } from "./sqlite_migrations.ts";
+import type {
+  CommitRange,
+  GroupHead,
+  GroupKind,
+  RegistrationResult,
+  RelayStore,
+  StoredAccount,
+  StoredCommit,
+  StoredDevice,
+  StoredGroup,
+  StoredKeyPair,
+  StoredLeaver,
+  StoredMember,
+  StoredRelayKey,
+  StoredWelcome,
+} from "./store.ts";
+
+type Row = Record<string, unknown>;
+
+/**
+ * Opens or creates the relay's database.
+ *
+ * @param path a file, or `:memory:`
+ * @throws {AronaError} `CORRUPT_STORE`
+ */
+export function openSqliteRelayStore(path: string): RelayStore {
+  let database: DatabaseSync;
+  try {
+    // The file holds the relay's private keys; SQLite gives its own helper files the same mode.
+    if (path !== ":memory:") Deno.openSync(path, { create: true, write: true, mode: 0o600 }).close();
+    database = new DatabaseSync(path);
+    database.exec(
+      "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 2000",
+    );
+    migrate(database);
+  } catch (cause) {
+    if (cause instanceof AronaError) throw cause;
+    throw new AronaError("CORRUPT_STORE", "Cannot open relay database: SQLite refuses the file", {
+      cause,
+      hint: "Check that the data folder can be written and that no other relay uses it.",
+    });
+  }
+  return new SqliteRelayStore(database);
+}
+
+class SqliteRelayStore implements RelayStore {
+  readonly #statements = new Map<string, StatementSync>();
+
+  constructor(private readonly database: DatabaseSync) {}
+
+  identity(): StoredKeyPair | null {
+    const row = this.#get("SELECT public_key, private_key FROM identity");
+    return row === null ? null : keyPair(row);
+  }
+
+  saveIdentity(keys: StoredKeyPair): void {
+    this.#run("INSERT OR REPLACE INTO identity VALUES (1, ?, ?)", keys.publicKey, keys.privateKey);
+  }
+
+  relayKeys(): StoredRelayKey[] {
+    return this.#all("SELECT * FROM relay_keys ORDER BY not_before").map((row) => ({
+      ...keyPair(row),
+      notBeforeMs: row.not_before as number,
+      notAfterMs: row.not_after as number,
+    }));
+  }
+
+  saveRelayKey(key: StoredRelayKey): void {
+    const { publicKey, privateKey, notBeforeMs, notAfterMs } = key;
+    this.#run("INSERT INTO relay_keys VALUES (?, ?, ?, ?)", publicKey, privateKey, notBeforeMs, notAfterMs);
+  }
+
+  expireRelayKeys(nowMs: number): void {
+    this.#run("DELETE FROM relay_keys WHERE not_after < ?", nowMs);
+  }
+
+  nextSequence(): number {
+    const row = this.#get(
+      "INSERT INTO counters VALUES ('sequence', 1) ON CONFLICT DO UPDATE SET value = value + 1 RETURNING value",
+    );
+    return row!.value as number;
+  }
+
+  account(account: string): StoredAccount | null {
+    return this.#get("SELECT account, fingerprint FROM accounts WHERE account = ?", account) as
+      | StoredAccount
+      | null;
+  }
+
+  accountCount(): number {
+    return this.#count("SELECT count(*) AS n FROM accounts");
+  }
+
+  register(
+    options: { account: StoredAccount; device: StoredDevice; invite?: Uint8Array; nowMs: number },
+  ): RegistrationResult {
+    const { account, device, invite } = options;
+    return this.#transaction(() => {
+      if (this.account(account.account) !== null || this.device(device.device) !== null) return "taken";
+      if (invite !== undefined) {
+        const used = this.#run(
+          "DELETE FROM invites WHERE hash = ? AND expires_at >= ?",
+          invite,
+          options.nowMs,
+        );
+        if (used !== 1) return "bad_invite";
+      }
+      this.#run("INSERT INTO accounts VALUES (?, ?)", account.account, account.fingerprint);
+      this.saveDevice(device);
+      return "registered";
+    });
+  }
+
+  device(device: DeviceId): StoredDevice | null {
+    const row = this.#get("SELECT * FROM devices WHERE device = ?", device);
+    return row === null ? null : storedDevice(row);
+  }
+
+  devicesOf(account: string): StoredDevice[] {
+    return this.#all("SELECT * FROM devices WHERE account = ? ORDER BY rowid", account).map(storedDevice);
+  }
+
+  saveDevice({ device, account, certificate, deviceKey }: StoredDevice): void {
+    this.#run(
+      `INSERT INTO devices VALUES (?, ?, ?, ?) ON CONFLICT (device) DO UPDATE SET
+       account = excluded.account, certificate = excluded.certificate, device_key = excluded.device_key`,
+      device,
+      account,
+      certificate,
+      deviceKey,
+    );
+  }
+
+  addInvite(invite: Uint8Array, options: { expiresAtMs: number; nowMs: number; limit: number }): boolean {
+    return this.#transaction(() => {
+      this.#run("DELETE FROM invites WHERE expires_at < ?", options.nowMs);
+      if (this.#count("SELECT count(*) AS n FROM invites") >= options.limit) return false;
+      this.#run("INSERT INTO invites VALUES (?, ?)", invite, options.expiresAtMs);
+      return true;
+    });
+  }
+
+  addKeyPackages(
+    device: DeviceId,
+    options: { suite: number; keyPackages: readonly Uint8Array[]; lastResort?: Uint8Array; limit: number },
+  ): boolean {
+    const { suite, keyPackages, lastResort, limit } = options;
+    return this.#transaction(() => {
+      if (this.keyPackageCount(device, suite) + keyPackages.length > limit) return false;
+      for (const bytes of keyPackages) {
+        this.#run("INSERT INTO key_packages (device, suite, bytes) VALUES (?, ?, ?)", device, suite, bytes);
+      }
+      if (lastResort !== undefined) {
+        this.#run("INSERT OR REPLACE INTO last_resorts VALUES (?, ?, ?)", device, suite, lastResort);
+      }
+      return true;
+    });
+  }
+
+  keyPackageCount(device: DeviceId, suite: number): number {
+    return this.#count(
+      "SELECT count(*) AS n FROM key_packages WHERE device = ? AND suite = ?",
+      device,
+      suite,
+    );
+  }
+
+  keyPackageCounts(device: DeviceId): Map<number, number> {
+    const rows = this.#all(
+      `SELECT suite, sum(unused) AS n FROM (
+         SELECT suite, 1 AS unused FROM key_packages WHERE device = ?1
+         UNION ALL SELECT suite, 0 FROM last_resorts WHERE device = ?1
+       ) GROUP BY suite`,
+      device,
+    );
+    return new Map(rows.map((row) => [row.suite as number, row.n as number]));
+  }
+
+  takeKeyPackage(device: DeviceId, suite: number): Uint8Array | null {
+    const row = this.#get(
+      `DELETE FROM key_packages WHERE number =
+         (SELECT number FROM key_packages WHERE device = ? AND suite = ? ORDER BY number LIMIT 1) RETURNING bytes`,
+      device,
+      suite,
+    ) ?? this.#get("SELECT bytes FROM last_resorts WHERE device = ? AND suite = ?", device, suite);
+    return row === null ? null : row.bytes as Uint8Array;
+  }
+
+  groupCount(): number {
+    return this.#count("SELECT count(*) AS n FROM groups");
+  }
+
+  group(group: GroupId): StoredGroup | null {
+    const row = this.#get("SELECT * FROM groups WHERE group_id = ?", group);
+    if (row === null) return null;
+    return {
+      group,
+      kind: row.kind as GroupKind,
+      suite: row.suite as number,
+      name: row.name as string,
+      creator: row.creator as AccountName,
+      peer: row.peer as AccountName | null,
+      epoch: row.epoch as number,
+      admins: JSON.parse(row.admins as string),
+      banned: JSON.parse(row.banned as string),
+      members: this.#all(
+        "SELECT device, account FROM members WHERE group_id = ?",
+        group,
+      ) as unknown as StoredMember[],
+      leavers: this.#all(
+        "SELECT device, account, statement FROM leavers WHERE group_id = ?",
+        group,
+      ) as unknown as StoredLeaver[],
+    };
+  }
+
+  channel(name: string): GroupId | null {
+    return this.#groupId(this.#get("SELECT group_id FROM groups WHERE channel = ?", name));
+  }
+
+  dm(a: string, b: string): GroupId | null {
+    return this.#groupId(this.#get("SELECT group_id FROM groups WHERE pair = ?", pairOf(a, b)));
+  }
+
+  channels(limit: number): { name: string; members: number }[] {
+    return this.#all(
+      `SELECT channel AS name, (SELECT count(*) FROM members WHERE members.group_id = groups.group_id) AS members
+       FROM groups WHERE channel IS NOT NULL ORDER BY members DESC, channel LIMIT ?`,
+      limit,
+    ) as unknown as { name: string; members: number }[];
+  }
+
+  groupsOfDevice(device: DeviceId): GroupId[] {
+    return this.#all("SELECT group_id FROM members WHERE device = ?", device).map((row) =>
+      row.group_id as GroupId
+    );
+  }
+
+  groupCountOf(account: string): number {
+    return this.#count("SELECT count(DISTINCT group_id) AS n FROM members WHERE account = ?", account);
+  }
+
+  createGroup(
+    head: GroupHead,
+    options: { member: StoredMember; groupInfo?: Uint8Array; atMs: number },
+  ): boolean {
+    const { group, kind, suite, name, creator, peer } = head;
+    const channel = kind === "channel" ? name : null;
+    const pair = kind === "dm" && peer !== null ? pairOf(creator, peer) : null;
+    return this.#transaction(() => {
+      const created = this.#run(
+        "INSERT INTO groups VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, '[]', ?) ON CONFLICT DO NOTHING",
+        group,
+        kind,
+        suite,
+        name,
+        creator,
+        peer,
+        channel,
+        pair,
+        JSON.stringify([creator]),
+        options.atMs,
+      );
+      if (created !== 1) return false;
+      this.#saveMember(group, options.member);
+      if (options.groupInfo !== undefined) this.#saveGroupInfo(group, options.groupInfo);
+      return true;
+    });
+  }
+
+  groupInfo(group: GroupId): Uint8Array | null {
+    const row = this.#get("SELECT bytes FROM group_infos WHERE group_id = ?", group);
+    return row === null ? null : row.bytes as Uint8Array;
+  }
+
+  commit(commit: StoredCommit): boolean {
+    const { group, epoch } = commit;
+    return this.#transaction(() => {
+      const moved = this.#run(
+        "UPDATE groups SET epoch = epoch + 1 WHERE group_id = ? AND epoch = ?",
+        group,
+        epoch,
+      );
+      if (moved !== 1) return false;
+      this.#run(
+        "INSERT INTO commits (group_id, epoch, hash, size, bytes) VALUES (?, ?, ?, ?, ?)",
+        group,
+        epoch,
+        commit.hash,
+        commit.commit.length,
+        commit.commit,
+      );
+      this.#trimLog(group);
+      for (const device of commit.remove) {
+        this.#run("DELETE FROM members WHERE group_id = ? AND device = ?", group, device);
+        this.#run("DELETE FROM leavers WHERE group_id = ? AND device = ?", group, device);
+      }
+      for (const member of commit.add) {
+        this.#saveMember(group, member);
+        this.#run("DELETE FROM leavers WHERE group_id = ? AND device = ?", group, member.device);
+      }
+      this.#saveRoles(commit);
+      if (commit.groupInfo !== undefined) this.#saveGroupInfo(group, commit.groupInfo);
+      this.#saveWelcome(commit);
+      return true;
+    });
+  }
+
+  commits(group: GroupId, epoch: number): CommitRange {
+    const commits: Uint8Array[] = [];
+    let bytes = 0;
+    const sizes = this.#all(
+      "SELECT epoch, size FROM commits WHERE group_id = ? AND epoch >= ? ORDER BY epoch LIMIT ?",
+      group,
+      epoch,
+      MAX_SYNC_COMMITS,
+    );
+    if (sizes.length === 0 || sizes[0].epoch !== epoch) {
+      const current = this.#get("SELECT epoch FROM groups WHERE group_id = ?", group)?.epoch as number ?? 0;
+      return { from: epoch, commits, gone: epoch < current };
+    }
+    for (const row of sizes) {
+      bytes += row.size as number;
+      if (commits.length > 0 && bytes > MAX_SYNC_BYTES) break;
+      const found = this.#get(
+        "SELECT bytes FROM commits WHERE group_id = ? AND epoch = ?",
+        group,
+        row.epoch as number,
+      );
+      commits.push(found!.bytes as Uint8Array);
+    }
+    return { from: epoch, commits, gone: false };
+  }
+
+  leave(group: GroupId, { device, account, statement }: StoredLeaver): void {
+    this.#transaction(() => {
+      this.#run("DELETE FROM members WHERE group_id = ? AND device = ?", group, device);
+      this.#run("INSERT OR REPLACE INTO leavers VALUES (?, ?, ?, ?)", group, device, account, statement);
+    });
+  }
+
+  deleteGroup(group: GroupId): void {
+    this.#run("DELETE FROM groups WHERE group_id = ?", group);
+  }
+
+  welcomes(device: DeviceId): StoredWelcome[] {
+    return this.#all(
+      `SELECT w.envelope, w.group_id, w.epoch, w.at, w.size FROM welcome_devices d JOIN welcomes w USING (envelope)
+       WHERE d.device = ? ORDER BY d.number`,
+      device,
+    ).map((row) => ({
+      envelope: row.envelope as string,
+      group: row.group_id as GroupId,
+      epoch: row.epoch as number,
+      atMs: row.at as number,
+      bytes: row.size as number,
+    }));
+  }
+
+  welcome(envelope: string): Uint8Array | null {
+    const row = this.#get("SELECT bytes FROM welcomes WHERE envelope = ?", envelope);
+    return row === null ? null : row.bytes as Uint8Array;
+  }
+
+  forgetWelcome(device: DeviceId, envelope: string): void {
+    this.#transaction(() => {
+      this.#run("DELETE FROM welcome_devices WHERE device = ? AND envelope = ?", device, envelope);
+      this.#run(
+        `DELETE FROM welcomes WHERE envelope = ?1
+         AND NOT EXISTS (SELECT 1 FROM welcome_devices WHERE envelope = ?1)`,
+        envelope,
+      );
+    });
+  }
+
+  close(): void {
+    this.#statements.clear();
+    if (this.database.isOpen) this.database.close();
+  }
+
+  #saveMember(group: GroupId, { device, account }: StoredMember): void {
+    this.#run("INSERT OR REPLACE INTO members VALUES (?, ?, ?)", group, device, account);
+  }
+
+  #saveGroupInfo(group: GroupId, bytes: Uint8Array): void {
+    this.#run("INSERT OR REPLACE INTO group_infos VALUES (?, ?)", group, bytes);
+  }
+
+  #saveRoles({ group, admins, banned }: StoredCommit): void {
+    if (admins !== undefined) {
+      this.#run("UPDATE groups SET admins = ? WHERE group_id = ?", JSON.stringify(admins), group);
+    }
+    if (banned !== undefined) {
+      this.#run("UPDATE groups SET banned = ? WHERE group_id = ?", JSON.stringify(banned), group);
+    }
+  }
+
+  #saveWelcome({ group, epoch, atMs, welcome }: StoredCommit): void {
+    if (welcome === undefined) return;
+    const { envelope, payload, devices } = welcome;
+    this.#run(
+      "INSERT INTO welcomes VALUES (?, ?, ?, ?, ?, ?)",
+      envelope,
+      group,
+      epoch + 1,
+      atMs,
+      payload.length,
+      payload,
+    );
+    for (const device of devices) {
+      this.#run("INSERT INTO welcome_devices (device, envelope) VALUES (?, ?)", device, envelope);
+    }
+  }
+
+  #trimLog(group: GroupId): void {
+    const sizes = this.#all("SELECT epoch, size FROM commits WHERE group_id = ? ORDER BY epoch DESC", group);
+    let bytes = 0;
+    for (const [i, row] of sizes.entries()) {
+      bytes += row.size as number;
+      if (i < MAX_LOG_COMMITS && (bytes <= MAX_LOG_BYTES || i === 0)) continue;
+      this.#run("DELETE FROM commits WHERE group_id = ? AND epoch <= ?", group, row.epoch as number);
+      return;
+    }
+  }
+
+  #groupId(row: Row | null): GroupId | null {
+    return row === null ? null : row.group_id as GroupId;
+  }
+
+  #transaction<T>(action: () => T): T {
+    this.database.exec("BEGIN IMMEDIATE");
+    try {
+      const result = action();
+      this.database.exec("COMMIT");
+      return result;
+    } catch (error) {
+      if (this.database.isTransaction) this.database.exec("ROLLBACK");
+      throw error;
+    }
+  }
+
+  #statement(sql: string): StatementSync {
+    let statement = this.#statements.get(sql);
+    if (statement === undefined) this.#statements.set(sql, statement = this.database.prepare(sql));
+    return statement;
+  }
+
+  #get(sql: string, ...values: SQLInputValue[]): Row | null {
+    return this.#statement(sql).get(...values) ?? null;
+  }
+
+  #all(sql: string, ...values: SQLInputValue[]): Row[] {
+    return this.#statement(sql).all(...values);
+  }
+
+  /** @returns rows changed */
+  #run(sql: string, ...values: SQLInputValue[]): number {
+    return Number(this.#statement(sql).run(...values).changes);
+  }
+
+  #count(sql: string, ...values: SQLInputValue[]): number {
+    return this.#get(sql, ...values)!.n as number;
+  }
+}
+
+function keyPair(row: Row): StoredKeyPair {
+  return { publicKey: row.public_key as Uint8Array, privateKey: row.private_key as Uint8Array };
+}
+
+function storedDevice(row: Row): StoredDevice {
+  return {
+    device: row.device as DeviceId,
+    account: row.account as AccountName,
+    certificate: row.certificate as Uint8Array,
+    deviceKey: row.device_key as Uint8Array,
+  };
+}
+
+/** Accounts hold no space, so that the pair reads one way only. */
+function pairOf(a: string, b: string): string {
+  return a < b ? `${a} ${b}` : `${b} ${a}`;
+}

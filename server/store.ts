@@ -1,0 +1,190 @@
+/**
+ * The RelayStore port: what the relay keeps on disk. Never an application message.
+ *
+ * Calls are synchronous and each is one transaction: it has happened completely, and durably, when it returns, or it throws and
+ * nothing has changed. Adapters: sqlite_store.ts, memory_store.ts; tests/suites/relay_store_suite.ts says what all of them do.
+ */
+
+import type { AccountName, DeviceId, GroupId } from "../proto/mod.ts";
+
+/** The three kinds of group. */
+export type GroupKind = "dm" | "group" | "channel";
+
+/** The relay's long-term identity (ML-DSA-65), or one of its X-Wing keys; the private key is a seed. */
+export interface StoredKeyPair {
+  readonly publicKey: Uint8Array;
+  readonly privateKey: Uint8Array;
+}
+
+/** A relay key and its validity, milliseconds since the epoch. */
+export interface StoredRelayKey extends StoredKeyPair {
+  readonly notBeforeMs: number;
+  readonly notAfterMs: number;
+}
+
+/** An account is a name and the identity that took it first. */
+export interface StoredAccount {
+  readonly account: AccountName;
+  /** SHA-256 of the identity key, 64 hexadecimal digits. */
+  readonly fingerprint: string;
+}
+
+/** A device of an account. */
+export interface StoredDevice {
+  readonly device: DeviceId;
+  readonly account: AccountName;
+  readonly certificate: Uint8Array;
+  readonly deviceKey: Uint8Array;
+}
+
+/** A member's device. */
+export interface StoredMember {
+  readonly device: DeviceId;
+  readonly account: AccountName;
+}
+
+/** A device that has left and whose leaf no commit has removed yet. */
+export interface StoredLeaver extends StoredMember {
+  readonly statement: Uint8Array;
+}
+
+/** What is fixed when a group is created. */
+export interface GroupHead {
+  readonly group: GroupId;
+  readonly kind: GroupKind;
+  readonly suite: number;
+  /** `#name` of a channel; otherwise what its creator called it, or empty. */
+  readonly name: string;
+  readonly creator: AccountName;
+  /** The other account of a dm. */
+  readonly peer: AccountName | null;
+}
+
+/** A group as it stands. */
+export interface StoredGroup extends GroupHead {
+  readonly epoch: number;
+  readonly admins: readonly string[];
+  readonly banned: readonly string[];
+  readonly members: readonly StoredMember[];
+  readonly leavers: readonly StoredLeaver[];
+}
+
+/** One accepted commit and everything that changes with it. */
+export interface StoredCommit {
+  readonly group: GroupId;
+  /** The epoch before the commit. */
+  readonly epoch: number;
+  /** SHA-256 of the commit. */
+  readonly hash: Uint8Array;
+  readonly commit: Uint8Array;
+  readonly add: readonly StoredMember[];
+  readonly remove: readonly DeviceId[];
+  readonly admins?: readonly string[];
+  readonly banned?: readonly string[];
+  readonly groupInfo?: Uint8Array;
+  /** Kept for each of `add`, the committer of an external commit not among them. */
+  readonly welcome?: {
+    readonly envelope: string;
+    readonly payload: Uint8Array;
+    readonly devices: readonly DeviceId[];
+  };
+  readonly atMs: number;
+}
+
+/** A Welcome that waits for a device, without its bytes. */
+export interface StoredWelcome {
+  /** 32 hexadecimal digits. */
+  readonly envelope: string;
+  readonly group: GroupId;
+  /** The epoch that it lets into. */
+  readonly epoch: number;
+  readonly atMs: number;
+  readonly bytes: number;
+}
+
+/** The log of a group from an epoch on. */
+export interface CommitRange {
+  /** Epoch of the first of `commits`; the one asked for where there are none. */
+  readonly from: number;
+  readonly commits: readonly Uint8Array[];
+  /** Whether the log no longer reaches back to the epoch asked for. */
+  readonly gone: boolean;
+}
+
+/** How a registration ended. */
+export type RegistrationResult = "registered" | "taken" | "bad_invite";
+
+/** Everything that survives a restart of the relay. */
+export interface RelayStore {
+  identity(): StoredKeyPair | null;
+  saveIdentity(keys: StoredKeyPair): void;
+  relayKeys(): StoredRelayKey[];
+  saveRelayKey(key: StoredRelayKey): void;
+  /** Forgets the keys whose certificate ended before `nowMs`. */
+  expireRelayKeys(nowMs: number): void;
+  /** The next sequence number of the discovery document: 1, 2, 3 … over all starts. */
+  nextSequence(): number;
+
+  account(account: string): StoredAccount | null;
+  accountCount(): number;
+  /** Takes the name, uses the invite up where one is given, adds the first device: all or nothing. */
+  register(options: {
+    account: StoredAccount;
+    device: StoredDevice;
+    /** SHA-256 of the invite code. */
+    invite?: Uint8Array;
+    nowMs: number;
+  }): RegistrationResult;
+  device(device: DeviceId): StoredDevice | null;
+  devicesOf(account: string): StoredDevice[];
+  /** Adds a device or replaces its certificate and key. */
+  saveDevice(device: StoredDevice): void;
+  /** @param invite SHA-256 of the code. @returns false where `limit` unused invites exist already */
+  addInvite(invite: Uint8Array, options: { expiresAtMs: number; nowMs: number; limit: number }): boolean;
+
+  /** Adds KeyPackages unless the device would have more than `limit` of the suite. @returns whether it did */
+  addKeyPackages(
+    device: DeviceId,
+    options: { suite: number; keyPackages: readonly Uint8Array[]; lastResort?: Uint8Array; limit: number },
+  ): boolean;
+  /** Unused KeyPackages, the last resort not counted. */
+  keyPackageCount(device: DeviceId, suite: number): number;
+  keyPackageCounts(device: DeviceId): Map<number, number>;
+  /** Takes the oldest KeyPackage, or hands out the last resort, which stays. */
+  takeKeyPackage(device: DeviceId, suite: number): Uint8Array | null;
+
+  groupCount(): number;
+  group(group: GroupId): StoredGroup | null;
+  channel(name: string): GroupId | null;
+  /** The dm of two accounts, in either order. */
+  dm(a: string, b: string): GroupId | null;
+  channels(limit: number): { name: string; members: number }[];
+  groupsOfDevice(device: DeviceId): GroupId[];
+  /** Groups in which any device of the account is. */
+  groupCountOf(account: string): number;
+  /** At epoch 0, with one member whose account is the first admin. @returns false where the id, channel or dm exists */
+  createGroup(
+    head: GroupHead,
+    options: { member: StoredMember; groupInfo?: Uint8Array; atMs: number },
+  ): boolean;
+  groupInfo(group: GroupId): Uint8Array | null;
+  /**
+   * Moves the group from `commit.epoch` to the next epoch.
+   *
+   * @returns false where `commit.epoch` is not the group's epoch; nothing has changed then
+   */
+  commit(commit: StoredCommit): boolean;
+  commits(group: GroupId, epoch: number): CommitRange;
+  /** Ends the membership of a device and keeps its statement. */
+  leave(group: GroupId, leaver: StoredLeaver): void;
+  /** Forgets a group with its log and its waiting Welcomes. */
+  deleteGroup(group: GroupId): void;
+
+  /** Oldest first. */
+  welcomes(device: DeviceId): StoredWelcome[];
+  welcome(envelope: string): Uint8Array | null;
+  /** The device has stored it. */
+  forgetWelcome(device: DeviceId, envelope: string): void;
+
+  close(): void;
+}

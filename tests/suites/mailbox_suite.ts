@@ -1,0 +1,221 @@
+/** What every MailboxStore adapter does. */
+
+import assert from "node:assert/strict";
+import { DeliveryKind, type DeviceId, fromHex, type GroupId } from "../../proto/mod.ts";
+import { type MailboxLimits, type MailboxStore, PushResult, type SharedDelivery } from "../../server/mod.ts";
+import { gapDelivery, shareDelivery } from "../../server/delivery.ts";
+import { welcomeDelivery } from "../../server/recipients.ts";
+import { MemoryRelayStore } from "../../server/mod.ts";
+
+const DEVICE = "d".repeat(32) as DeviceId;
+const GROUP = "a".repeat(32) as GroupId;
+const OTHER_GROUP = "b".repeat(32) as GroupId;
+
+/** Registers the suite for one adapter. */
+export function mailboxSuite(name: string, open: (limits?: Partial<MailboxLimits>) => MailboxStore): void {
+  const test = (what: string, action: () => void) => Deno.test(`${name}: ${what}`, action);
+  const mailboxOf = (limits?: Partial<MailboxLimits>) => {
+    const store = open(limits);
+    return { store, mailbox: store.mailbox(DEVICE, { gap: false }) };
+  };
+
+  test("hands deliveries out in order and forgets them when they are acknowledged", () => {
+    const { store, mailbox } = mailboxOf();
+    const all = [1, 2, 3].map(() => message());
+    for (const delivery of all) assert.equal(mailbox.push(delivery), PushResult.QUEUED);
+    assert.deepEqual(mailbox.open(), { next: 0, backlog: 3, gap: false });
+    assert.deepEqual([mailbox.take(), mailbox.take(), mailbox.take(), mailbox.take()], [...all, null]);
+    const stored: SharedDelivery[] = [];
+    mailbox.acknowledge(2, (delivery) => stored.push(delivery));
+    assert.deepEqual(stored, all.slice(0, 2));
+    assert.equal(mailbox.unacknowledged, 1);
+    mailbox.acknowledge(3, () => {});
+    assert.equal(store.bytes, 0);
+  });
+
+  test("gives again what was not acknowledged, under the numbers from `next` on", () => {
+    const { mailbox } = mailboxOf();
+    const all = [1, 2, 3].map(() => message());
+    for (const delivery of all) mailbox.push(delivery);
+    mailbox.open();
+    mailbox.take();
+    mailbox.take();
+    mailbox.acknowledge(1, () => {});
+    mailbox.close();
+    assert.deepEqual(mailbox.open(), { next: 1, backlog: 2, gap: false });
+    assert.equal(mailbox.take(), all[1]);
+    assert.equal(mailbox.take(), all[2]);
+  });
+
+  test("never counts back over thousands of deliveries", () => {
+    const { mailbox } = mailboxOf();
+    mailbox.open();
+    for (let number = 0; number < 5_000; number++) {
+      mailbox.push(message());
+      mailbox.take();
+      if (number % 7 === 6) mailbox.acknowledge(number + 1, () => {});
+    }
+    mailbox.close();
+    assert.equal(mailbox.open().next, 5_000 - 5_000 % 7);
+  });
+
+  test("refuses an acknowledgement of what was not sent, and ignores an old one", () => {
+    const { mailbox } = mailboxOf();
+    mailbox.push(message());
+    mailbox.open();
+    assert.throws(() => mailbox.acknowledge(1, () => {}), { code: "BAD_FRAME" });
+    mailbox.take();
+    mailbox.acknowledge(1, () => {});
+    mailbox.acknowledge(0, () => assert.fail("was acknowledged before"));
+  });
+
+  test("refuses messages over its entries and bytes, and takes them again when there is room", () => {
+    const { mailbox } = mailboxOf({ entries: 8 });
+    for (let i = 0; i < 8; i++) assert.equal(mailbox.push(message({ sender: `s${i}` })), PushResult.QUEUED);
+    assert.equal(mailbox.push(message({ sender: "s9" })), PushResult.MAILBOX_FULL);
+    mailbox.open();
+    mailbox.take();
+    mailbox.acknowledge(1, () => {});
+    assert.equal(mailbox.push(message({ sender: "s9" })), PushResult.QUEUED);
+    const small = mailboxOf({ bytes: 4_000 }).mailbox;
+    assert.equal(small.push(message({ bytes: 900 })), PushResult.QUEUED);
+    assert.equal(small.push(message({ bytes: 3_500, sender: "other" })), PushResult.MAILBOX_FULL);
+  });
+
+  test("gives one sender a quarter and no more", () => {
+    const { mailbox } = mailboxOf({ entries: 16 });
+    for (let i = 0; i < 4; i++) assert.equal(mailbox.push(message({ sender: "flood" })), PushResult.QUEUED);
+    assert.equal(mailbox.push(message({ sender: "flood" })), PushResult.SENDER_SHARE);
+    assert.equal(mailbox.push(message({ sender: "calm" })), PushResult.QUEUED);
+  });
+
+  test("counts a shared delivery once against the relay's cap", () => {
+    const store = open({ totalBytes: 5_000 });
+    const shared = message({ bytes: 3_000 });
+    for (let i = 0; i < 10; i++) {
+      const mailbox = store.mailbox(String(i).repeat(32) as DeviceId, { gap: false });
+      assert.equal(mailbox.push(shared), PushResult.QUEUED);
+    }
+    assert.ok(store.bytes < 3_200);
+    const mailbox = store.mailbox(DEVICE, { gap: false });
+    assert.equal(mailbox.push(message({ bytes: 3_000 })), PushResult.RELAY_FULL);
+  });
+
+  test("collapses a group into one marker when a commit does not fit, and leaves other groups alone", () => {
+    const { store, mailbox } = mailboxOf({ entries: 4 });
+    mailbox.push(message({ group: OTHER_GROUP, sender: "a" }));
+    mailbox.push(message({ sender: "b" }));
+    mailbox.push(commit());
+    mailbox.push(commit());
+    assert.equal(mailbox.push(commit()), PushResult.COLLAPSED);
+    mailbox.open();
+    const kinds = [mailbox.take(), mailbox.take(), mailbox.take()].map((delivery) =>
+      delivery && [delivery.kind, delivery.group]
+    );
+    assert.deepEqual(kinds, [[DeliveryKind.APPLICATION, OTHER_GROUP], [DeliveryKind.GAP, GROUP], null]);
+    mailbox.acknowledge(2, () => {});
+    assert.equal(store.bytes, 0);
+  });
+
+  test("does not take back what was sent when it collapses", () => {
+    const { mailbox } = mailboxOf({ entries: 2 });
+    mailbox.open();
+    mailbox.push(commit());
+    const sent = mailbox.take();
+    mailbox.push(commit());
+    assert.equal(mailbox.push(commit()), PushResult.COLLAPSED);
+    const stored: SharedDelivery[] = [];
+    assert.equal(mailbox.take()?.kind, DeliveryKind.GAP);
+    mailbox.acknowledge(2, (delivery) => stored.push(delivery));
+    assert.equal(stored[0], sent);
+  });
+
+  test("stays bounded by commits of ever new groups, and remembers the gap", () => {
+    const { mailbox } = mailboxOf({ entries: 1 });
+    let overflowed = false;
+    for (let i = 0; i < 1_000 && !overflowed; i++) {
+      overflowed = mailbox.push(commit(i.toString(16).padStart(32, "0") as GroupId)) === PushResult.OVERFLOW;
+    }
+    assert.equal(overflowed, true);
+    assert.equal(mailbox.open().gap, true);
+  });
+
+  test("takes a Welcome in when it is full, knows that it holds it, and does not hold its bytes", () => {
+    const { store, mailbox } = mailboxOf({ entries: 1 });
+    mailbox.push(message());
+    const bytes = store.bytes;
+    const welcome = welcomeDelivery(new MemoryRelayStore(), {
+      envelope: "e".repeat(32),
+      group: GROUP,
+      epoch: 1,
+      atMs: 0,
+      bytes: 1_000_000,
+    });
+    assert.equal(mailbox.push(welcome), PushResult.QUEUED);
+    assert.ok(store.bytes - bytes < 1_000);
+    assert.equal(mailbox.holds("e".repeat(32)), true);
+    assert.equal(mailbox.holds("f".repeat(32)), false);
+  });
+
+  test("drops ephemeral deliveries at the end of a connection, and only those", () => {
+    const { mailbox } = mailboxOf();
+    mailbox.open();
+    mailbox.push(message({ ephemeral: true }));
+    mailbox.push(message());
+    mailbox.push(message({ ephemeral: true }));
+    mailbox.close();
+    assert.equal(mailbox.open().backlog, 1);
+  });
+
+  test("keeps the gap of a restart until the device acknowledges or asks", () => {
+    const store = open();
+    const mailbox = store.mailbox(DEVICE, { gap: true });
+    assert.equal(mailbox.open().gap, true);
+    assert.equal(mailbox.open().gap, true);
+    mailbox.settle();
+    assert.equal(mailbox.open().gap, false);
+  });
+
+  test("expires what nobody fetched, says so, and keeps Welcomes and open mailboxes", () => {
+    const { store, mailbox } = mailboxOf();
+    const welcome = { envelope: "e".repeat(32), group: GROUP, epoch: 1, atMs: 0, bytes: 10 };
+    mailbox.push(message({ atMs: 100 }));
+    mailbox.push(welcomeDelivery(new MemoryRelayStore(), welcome));
+    mailbox.push(message({ atMs: 200 }));
+    mailbox.open();
+    store.expire(150);
+    assert.deepEqual(mailbox.open(), { next: 0, backlog: 3, gap: false });
+    mailbox.close();
+    store.expire(150);
+    assert.deepEqual(mailbox.open(), { next: 0, backlog: 2, gap: true });
+  });
+
+  test("gap markers are small and come for their group", () => {
+    assert.ok(gapDelivery(GROUP, 0).size < 64);
+    assert.equal(gapDelivery(GROUP, 0).group, GROUP);
+  });
+}
+
+function message(
+  options: { sender?: string; bytes?: number; group?: GroupId; ephemeral?: boolean; atMs?: number } = {},
+): SharedDelivery {
+  return deliveryOf(DeliveryKind.APPLICATION, options);
+}
+
+function commit(group: GroupId = GROUP): SharedDelivery {
+  return deliveryOf(DeliveryKind.COMMIT, { group, sender: "" });
+}
+
+function deliveryOf(
+  kind: DeliveryKind,
+  options: { sender?: string; bytes?: number; group?: GroupId; ephemeral?: boolean; atMs?: number },
+): SharedDelivery {
+  const { group = GROUP, sender = "alice", ephemeral, bytes = 100, atMs = 1_000 } = options;
+  const payload = new Uint8Array(bytes);
+  const envelope = new Uint8Array(16);
+  return shareDelivery({ kind, group: fromHex(group), epoch: 0, envelope, atMs, payload }, {
+    group,
+    sender,
+    ephemeral,
+  });
+}

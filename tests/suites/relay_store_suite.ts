@@ -1,0 +1,301 @@
+/** What every RelayStore adapter does. */
+
+import assert from "node:assert/strict";
+import type { AccountName, DeviceId, GroupId } from "../../proto/mod.ts";
+import {
+  type GroupHead,
+  MAX_LOG_COMMITS,
+  MAX_SYNC_COMMITS,
+  type RelayStore,
+  type StoredCommit,
+  type StoredDevice,
+} from "../../server/mod.ts";
+
+const NOW = Date.UTC(2026, 0, 1);
+const GROUP = "a".repeat(32) as GroupId;
+const alice = person("alice", "1");
+const bob = person("bob", "2");
+const carol = person("carol", "3");
+
+/** Registers the suite for one adapter. */
+export function relayStoreSuite(name: string, open: () => RelayStore): void {
+  const test = (what: string, action: (store: RelayStore) => void) =>
+    Deno.test(`${name}: ${what}`, () => {
+      const store = open();
+      try {
+        action(store);
+      } finally {
+        store.close();
+      }
+    });
+
+  test("keeps the identity and the relay keys until they expire", (store) => {
+    assert.equal(store.identity(), null);
+    store.saveIdentity({ publicKey: bytes(1), privateKey: bytes(2) });
+    assert.deepEqual({ ...store.identity() }, { publicKey: bytes(1), privateKey: bytes(2) });
+    store.saveRelayKey({ publicKey: bytes(3), privateKey: bytes(4), notBeforeMs: NOW, notAfterMs: NOW + 10 });
+    store.saveRelayKey({
+      publicKey: bytes(5),
+      privateKey: bytes(6),
+      notBeforeMs: NOW + 5,
+      notAfterMs: NOW + 20,
+    });
+    store.expireRelayKeys(NOW + 15);
+    assert.deepEqual(store.relayKeys().map((key) => key.publicKey), [bytes(5)]);
+  });
+
+  test("counts the document's sequence up from 1", (store) => {
+    assert.deepEqual([store.nextSequence(), store.nextSequence(), store.nextSequence()], [1, 2, 3]);
+  });
+
+  test("registers a name once", (store) => {
+    assert.equal(register(store, alice), "registered");
+    assert.equal(register(store, { ...bob, account: "alice" as AccountName }), "taken");
+    assert.equal(store.accountCount(), 1);
+    assert.equal(store.account("alice")?.fingerprint, "alice-fingerprint");
+    assert.equal(store.account("bob"), null);
+    assert.deepEqual(store.devicesOf("alice").map(({ device }) => device), [alice.device]);
+    assert.equal(store.device(bob.device), null);
+  });
+
+  test("replaces a device's certificate and key", (store) => {
+    register(store, alice);
+    store.saveDevice({ ...alice, certificate: bytes(9), deviceKey: bytes(8) });
+    assert.deepEqual(store.device(alice.device)?.certificate, bytes(9));
+    assert.equal(store.devicesOf("alice").length, 1);
+  });
+
+  test("uses an invite up with the registration, or not at all", (store) => {
+    assert.equal(store.addInvite(bytes(1), { nowMs: NOW, expiresAtMs: NOW + 100, limit: 2 }), true);
+    assert.equal(register(store, alice, bytes(2)), "bad_invite");
+    assert.equal(store.account("alice"), null);
+    assert.equal(register(store, alice, bytes(1)), "registered");
+    assert.equal(register(store, bob, bytes(1)), "bad_invite");
+    assert.equal(store.account("bob"), null);
+  });
+
+  test("refuses an invite that has expired, and more invites than the limit", (store) => {
+    store.addInvite(bytes(1), { nowMs: NOW, expiresAtMs: NOW - 1, limit: 1 });
+    assert.equal(register(store, alice, bytes(1)), "bad_invite");
+    assert.equal(store.addInvite(bytes(2), { nowMs: NOW, expiresAtMs: NOW + 1, limit: 1 }), true);
+    assert.equal(store.addInvite(bytes(3), { nowMs: NOW, expiresAtMs: NOW + 1, limit: 1 }), false);
+  });
+
+  test("hands each KeyPackage out once, oldest first, then the last resort again and again", (store) => {
+    register(store, alice);
+    store.addKeyPackages(alice.device, {
+      suite: 82,
+      keyPackages: [bytes(1), bytes(2)],
+      lastResort: bytes(3),
+      limit: 64,
+    });
+    assert.deepEqual([...store.keyPackageCounts(alice.device)], [[82, 2]]);
+    const taken = [1, 2, 3, 4].map(() => store.takeKeyPackage(alice.device, 82));
+    assert.deepEqual(taken, [bytes(1), bytes(2), bytes(3), bytes(3)]);
+    assert.equal(store.keyPackageCount(alice.device, 82), 0);
+    assert.deepEqual([...store.keyPackageCounts(alice.device)], [[82, 0]]);
+    assert.equal(store.takeKeyPackage(alice.device, 81), null);
+  });
+
+  test("keeps none of the KeyPackages that go over the limit", (store) => {
+    register(store, alice);
+    assert.equal(store.addKeyPackages(alice.device, { suite: 82, keyPackages: [bytes(1)], limit: 2 }), true);
+    assert.equal(
+      store.addKeyPackages(alice.device, { suite: 82, keyPackages: [bytes(2), bytes(3)], limit: 2 }),
+      false,
+    );
+    assert.equal(store.keyPackageCount(alice.device, 82), 1);
+  });
+
+  test("creates a group with its first member and admin", (store) => {
+    registerAll(store);
+    assert.equal(create(store, { kind: "channel", name: "#general" }), true);
+    const group = store.group(GROUP)!;
+    assert.deepEqual({ ...group, members: [...group.members].map(plain), leavers: [...group.leavers] }, {
+      group: GROUP,
+      kind: "channel",
+      suite: 82,
+      name: "#general",
+      creator: "alice",
+      peer: null,
+      epoch: 0,
+      admins: ["alice"],
+      banned: [],
+      members: [{ device: alice.device, account: "alice" }],
+      leavers: [],
+    });
+    assert.equal(store.channel("#general"), GROUP);
+    assert.deepEqual(store.groupInfo(GROUP), bytes(7));
+    assert.deepEqual(store.groupsOfDevice(alice.device), [GROUP]);
+    assert.equal(store.groupCountOf("alice"), 1);
+    assert.equal(store.groupCountOf("bob"), 0);
+    assert.deepEqual(store.channels(10).map(plain), [{ name: "#general", members: 1 }]);
+  });
+
+  test("refuses a second group of the same id, channel or pair", (store) => {
+    registerAll(store);
+    create(store, { kind: "channel", name: "#general" });
+    assert.equal(create(store, { kind: "group", name: "" }), false);
+    assert.equal(create(store, { kind: "channel", name: "#general", group: other(1) }), false);
+    assert.equal(create(store, { kind: "dm", name: "", peer: bob.account, group: other(2) }), true);
+    assert.equal(
+      create(store, { kind: "dm", name: "", creator: bob.account, peer: alice.account, group: other(3) }),
+      false,
+    );
+    assert.equal(store.dm("bob", "alice"), other(2));
+    assert.equal(store.dm("alice", "carol"), null);
+    assert.equal(store.groupCount(), 2);
+  });
+
+  test("accepts one commit for an epoch, with everything that belongs to it", (store) => {
+    registerAll(store);
+    create(store, { kind: "group", name: "" });
+    const first = commitOf(0, {
+      add: [bob, carol],
+      admins: ["alice", "bob"],
+      banned: ["mallory"],
+      welcome: { envelope: "e1", payload: bytes(5), devices: [bob.device, carol.device] },
+    });
+    assert.equal(store.commit(first), true);
+    assert.equal(store.commit(commitOf(0, { add: [] })), false);
+    assert.equal(store.commit(commitOf(2, { add: [] })), false);
+    const group = store.group(GROUP)!;
+    assert.equal(group.epoch, 1);
+    assert.deepEqual(group.members.map(({ device }) => device).sort(), [
+      alice.device,
+      bob.device,
+      carol.device,
+    ]);
+    assert.deepEqual([group.admins, group.banned], [["alice", "bob"], ["mallory"]]);
+    store.commit(commitOf(1, { remove: [bob.device] }));
+    assert.deepEqual(store.group(GROUP)!.members.map(({ device }) => device).sort(), [
+      alice.device,
+      carol.device,
+    ]);
+    assert.deepEqual(store.group(GROUP)!.admins, ["alice", "bob"]);
+  });
+
+  test("keeps a Welcome until each device has it", (store) => {
+    registerAll(store);
+    create(store, { kind: "group", name: "" });
+    const devices = [bob.device, carol.device];
+    store.commit(commitOf(0, { add: [bob, carol], welcome: { envelope: "e1", payload: bytes(5), devices } }));
+    assert.deepEqual(store.welcomes(bob.device).map(plain), [
+      { envelope: "e1", group: GROUP, epoch: 1, atMs: NOW, bytes: bytes(5).length },
+    ]);
+    store.forgetWelcome(bob.device, "e1");
+    assert.deepEqual(store.welcomes(bob.device), []);
+    assert.deepEqual(store.welcome("e1"), bytes(5));
+    store.forgetWelcome(carol.device, "e1");
+    assert.equal(store.welcome("e1"), null);
+  });
+
+  test("answers the log in pieces, and says when it no longer reaches back", (store) => {
+    registerAll(store);
+    create(store, { kind: "group", name: "" });
+    const total = MAX_LOG_COMMITS + 10;
+    for (let epoch = 0; epoch < total; epoch++) store.commit(commitOf(epoch, { commit: bytes(epoch % 256) }));
+    assert.deepEqual(plain(store.commits(GROUP, 5)), { from: 5, commits: [], gone: true });
+    const range = store.commits(GROUP, 10);
+    assert.equal(range.gone, false);
+    assert.equal(range.commits.length, MAX_SYNC_COMMITS);
+    assert.deepEqual(range.commits[0], bytes(10));
+    assert.equal(store.commits(GROUP, total - 3).commits.length, 3);
+    assert.deepEqual(plain(store.commits(GROUP, total)), { from: total, commits: [], gone: false });
+  });
+
+  test("bounds the log and one answer by bytes too", (store) => {
+    registerAll(store);
+    create(store, { kind: "group", name: "" });
+    for (let epoch = 0; epoch < 5; epoch++) {
+      store.commit(commitOf(epoch, { commit: new Uint8Array(2_500_000) }));
+    }
+    assert.equal(store.commits(GROUP, 1).gone, true);
+    assert.equal(store.commits(GROUP, 2).commits.length, 1);
+  });
+
+  test("remembers a leaver until a commit removes it or it comes back", (store) => {
+    registerAll(store);
+    create(store, { kind: "group", name: "" });
+    store.commit(commitOf(0, { add: [bob, carol] }));
+    store.leave(GROUP, { device: bob.device, account: bob.account, statement: bytes(1) });
+    store.leave(GROUP, { device: carol.device, account: carol.account, statement: bytes(2) });
+    assert.equal(store.group(GROUP)!.members.length, 1);
+    assert.deepEqual(store.group(GROUP)!.leavers.map(plain).map(({ statement }) => statement).sort(), [
+      bytes(1),
+      bytes(2),
+    ]);
+    store.commit(commitOf(1, { remove: [bob.device], add: [carol] }));
+    assert.deepEqual(store.group(GROUP)!.leavers, []);
+    assert.equal(store.group(GROUP)!.members.length, 2);
+  });
+
+  test("forgets a deleted group completely", (store) => {
+    registerAll(store);
+    create(store, { kind: "dm", name: "", peer: bob.account });
+    store.commit(
+      commitOf(0, { add: [bob], welcome: { envelope: "e1", payload: bytes(5), devices: [bob.device] } }),
+    );
+    store.deleteGroup(GROUP);
+    assert.equal(store.group(GROUP), null);
+    assert.equal(store.dm("alice", "bob"), null);
+    assert.deepEqual(store.welcomes(bob.device), []);
+    assert.equal(store.welcome("e1"), null);
+    assert.deepEqual(store.groupsOfDevice(bob.device), []);
+    assert.equal(create(store, { kind: "dm", name: "", peer: bob.account }), true);
+    assert.equal(store.group(GROUP)!.epoch, 0);
+    assert.deepEqual(store.commits(GROUP, 0).commits, []);
+  });
+}
+
+function person(account: string, digit: string): StoredDevice {
+  return {
+    device: digit.repeat(32) as DeviceId,
+    account: account as AccountName,
+    certificate: bytes(Number(digit)),
+    deviceKey: bytes(Number(digit) + 100),
+  };
+}
+
+function register(store: RelayStore, device: StoredDevice, invite?: Uint8Array) {
+  const account = { account: device.account, fingerprint: `${device.account}-fingerprint` };
+  return store.register({ account, device, invite, nowMs: NOW });
+}
+
+function registerAll(store: RelayStore): void {
+  for (const device of [alice, bob, carol]) register(store, device);
+}
+
+function create(store: RelayStore, head: Partial<GroupHead> & Pick<GroupHead, "kind" | "name">): boolean {
+  return store.createGroup(
+    { group: GROUP, suite: 82, creator: alice.account, peer: null, ...head },
+    { member: { device: alice.device, account: alice.account }, groupInfo: bytes(7), atMs: NOW },
+  );
+}
+
+function commitOf(epoch: number, change: Partial<StoredCommit>): StoredCommit {
+  const members = (change.add ?? []).map(({ device, account }) => ({ device, account }));
+  return {
+    group: GROUP,
+    epoch,
+    hash: bytes(0),
+    commit: bytes(1),
+    remove: [],
+    atMs: NOW,
+    ...change,
+    add: members,
+  };
+}
+
+function other(digit: number): GroupId {
+  return String(digit).repeat(32) as GroupId;
+}
+
+function bytes(value: number): Uint8Array {
+  return new Uint8Array(32).fill(value);
+}
+
+/** Rows of a database have no prototype; only their fields matter. */
+function plain<T extends object>(row: T): T {
+  return { ...row };
+}
