@@ -1,0 +1,115 @@
+/** Translates decoded commits and trees into the plain terms of the group's rules. */
+
+import type { CryptoProvider } from "../../proto/crypto/provider.ts";
+import type { GroupId } from "../../proto/identity.ts";
+import type { LeafReader, Occupant } from "./credential.ts";
+import { checkLeafSize, readContextExtensions } from "./group_context.ts";
+import { readLeaveStatements } from "./leave.ts";
+import {
+  type DecodedCommit,
+  defaultProposalTypes,
+  type GroupContextExtension,
+  type KeyPackage,
+  nodeTypes,
+  type Proposal,
+  type RatchetTree,
+} from "./mls_library.ts";
+import type { CommitView, Lifetime, PolicyGroup, ProposalView } from "./policy.ts";
+import type { SuiteId } from "./suite.ts";
+
+/** Everybody in the tree, by leaf index. @throws {AronaError} `BAD_CERTIFICATE`, `BAD_MLS` */
+export function readOccupants(leaves: LeafReader, tree: RatchetTree): Occupant[] {
+  const occupants: Occupant[] = [];
+  for (let index = 0; index < tree.length; index += 2) {
+    const node = tree[index];
+    if (node?.nodeType !== nodeTypes.leaf) continue;
+    checkLeafSize(node.leaf);
+    occupants.push(leaves.read(node.leaf, index / 2));
+  }
+  return occupants;
+}
+
+/** The group as the rules see it. */
+export function viewGroup(
+  leaves: LeafReader,
+  state: { ratchetTree: RatchetTree; groupContext: { extensions: readonly GroupContextExtension[] } },
+): PolicyGroup {
+  const nodeKeys: Uint8Array[] = [];
+  for (const node of state.ratchetTree) {
+    if (node === undefined) continue;
+    nodeKeys.push(node.nodeType === nodeTypes.leaf ? node.leaf.hpkePublicKey : node.parent.hpkePublicKey);
+  }
+  return {
+    settings: readContextExtensions(state.groupContext.extensions),
+    occupants: readOccupants(leaves, state.ratchetTree),
+    nodeKeys,
+  };
+}
+
+/**
+ * The commit as the rules see it.
+ *
+ * @throws {AronaError} `BAD_MLS`, `BAD_CERTIFICATE`, `POLICY`
+ */
+export async function viewCommit(
+  commit: DecodedCommit,
+  options: { crypto: CryptoProvider; leaves: LeafReader; suite: SuiteId; id: GroupId; group: PolicyGroup },
+): Promise<CommitView> {
+  const { crypto, leaves, suite, id, group } = options;
+  const proposals = commit.proposals.map((proposal) => viewProposal(leaves, proposal));
+  const gone = new Set(proposals.map((proposal) => proposal.kind === "remove" ? proposal.leaf : -1));
+  const hasAuthenticatedData = commit.authenticatedData.length > 0;
+  if (commit.path) checkLeafSize(commit.path.leafNode);
+  return {
+    committer: commit.sender,
+    proposals,
+    path: commit.path
+      ? {
+        occupant: leaves.read(commit.path.leafNode, commit.sender ?? -1),
+        nodeKeys: commit.path.nodes.map((node) => node.hpkePublicKey),
+      }
+      : null,
+    leavers: hasAuthenticatedData
+      ? await readLeaveStatements(crypto, {
+        suite,
+        group: id,
+        removed: group.occupants.filter(({ leaf }) => gone.has(leaf)),
+        authenticatedData: commit.authenticatedData,
+      })
+      : new Set(),
+    hasAuthenticatedData,
+  };
+}
+
+/** When a KeyPackage is valid. */
+export function lifetimeOf(keyPackage: KeyPackage): Lifetime {
+  const { leafNode } = keyPackage;
+  if (!("lifetime" in leafNode)) return { notBeforeMs: 0, notAfterMs: 0 };
+  const { notBefore, notAfter } = leafNode.lifetime;
+  return { notBeforeMs: Number(notBefore) * 1_000, notAfterMs: Number(notAfter) * 1_000 };
+}
+
+function viewProposal(leaves: LeafReader, proposal: Proposal): ProposalView {
+  switch (proposal.proposalType) {
+    case defaultProposalTypes.add:
+      if (!("add" in proposal)) break;
+      checkLeafSize(proposal.add.keyPackage.leafNode);
+      return {
+        kind: "add",
+        occupant: leaves.read(proposal.add.keyPackage.leafNode, -1),
+        lifetime: lifetimeOf(proposal.add.keyPackage),
+      };
+    case defaultProposalTypes.remove:
+      if (!("remove" in proposal)) break;
+      return { kind: "remove", leaf: proposal.remove.removed };
+    case defaultProposalTypes.group_context_extensions:
+      if (!("groupContextExtensions" in proposal)) break;
+      return {
+        kind: "settings",
+        settings: readContextExtensions(proposal.groupContextExtensions.extensions),
+      };
+    case defaultProposalTypes.external_init:
+      return { kind: "external_init" };
+  }
+  return { kind: "other", type: proposal.proposalType };
+}
