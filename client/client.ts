@@ -1,0 +1,607 @@
+/**
+ * The client: typed commands in, typed events out. The terminal, the commands and bots all use this.
+ *
+ * command → membership | outbox → MLS → relay link, and back: relay link → inbox → MLS → store → event.
+ */
+
+import {
+  AronaError,
+  type Clock,
+  connectSecure,
+  createAuth,
+  type CryptoProvider,
+  type DiscoveryDocument,
+  equalBytes,
+  type Fingerprint,
+  fingerprintOf,
+  isAronaError,
+  MAX_GROUP_NAME_CHARACTERS,
+  MAX_TEXT_BYTES,
+  parseAccountName,
+  parseChannelName,
+  type SecureConnection,
+  solvePow,
+  systemClock,
+  toHex,
+  utf8,
+} from "../proto/mod.ts";
+import { Contacts } from "./contacts.ts";
+import { type ClientContext, randomId } from "./context.ts";
+import { type Conversation, loadConversations } from "./conversation.ts";
+import {
+  decodeKnownRelay,
+  type Dial,
+  encodeKnownRelay,
+  freshDocument,
+  type KnownRelay,
+  relayFromLink,
+  savedDocument,
+  splitEndpoint,
+} from "./discovery/mod.ts";
+import { type ClientEvent, type ClientEventType, EventHub, type EventOf } from "./events.ts";
+import { type Content, createGroupEngine, MANDATORY_SUITE, type Member, type SuiteId } from "./groups/mod.ts";
+import { type HistoryEntry, readHistory } from "./history.ts";
+import {
+  certificatesNeedRenewal,
+  type Contact,
+  createLocalIdentity,
+  decodeIdentity,
+  encodeIdentity,
+  localDevice,
+  type LocalIdentity,
+  renewCertificates,
+  safetyNumber,
+} from "./identity/mod.ts";
+import { Inbox } from "./inbox.ts";
+import { Membership } from "./membership.ts";
+import { Outbox, type Sending } from "./outbox.ts";
+import { Connector } from "./session/connector.ts";
+import { type LoginResult, RelayLink } from "./session/link.ts";
+import { RelayApi, type RelayMember } from "./session/relay_api.ts";
+import type { Store } from "./store/mod.ts";
+
+/** What {@link openClient} needs. The ports are the caller's to choose. */
+export interface ClientOptions {
+  /** An open store; the client does not close it. */
+  store: Store;
+  crypto: CryptoProvider;
+  /** Opens a byte stream to the relay. */
+  dial: Dial;
+  /** @default the system's clock */
+  clock?: Clock;
+  /** `arona://…`; needed for a new profile, and has to fit a profile that exists. */
+  link?: string;
+  /** Account name; needed for a new profile. */
+  username?: string;
+  /** Invite code, for the first login at an invite-only relay. */
+  invite?: string;
+}
+
+/** A member of a conversation as shown to people. */
+export interface MemberInfo {
+  readonly account: string;
+  readonly fingerprint: string;
+  readonly device: string;
+  readonly admin: boolean;
+  readonly verified: boolean;
+  readonly identityChanged: boolean;
+  /** As the relay says; null while offline. */
+  readonly online: boolean | null;
+}
+
+/** Opens a profile's client without connecting yet. @throws {AronaError} `USAGE`, `WRONG_RELAY`, `CORRUPT_STORE` */
+export async function openClient(options: ClientOptions): Promise<AronaClient> {
+  const { store, crypto } = options;
+  const clock = options.clock ?? systemClock;
+  const saved = store.get("profile", "identity");
+  let identity: LocalIdentity;
+  if (saved !== null) {
+    identity = decodeIdentity(saved);
+    if (options.username !== undefined && options.username !== identity.account) {
+      throw new AronaError(
+        "USAGE",
+        `Cannot use the name ${options.username}: this profile is ${identity.account}`,
+        {
+          hint: "Use another profile (--profile NAME) for another name.",
+        },
+      );
+    }
+    if (certificatesNeedRenewal(identity, clock.now())) {
+      identity = await renewCertificates(crypto, identity, clock);
+    }
+  } else {
+    if (options.username === undefined) {
+      throw new AronaError("USAGE", "Cannot make a profile: it needs a name", {
+        hint: "Add --username NAME.",
+      });
+    }
+    identity = await createLocalIdentity(crypto, { account: parseAccountName(options.username), clock });
+  }
+  const relay = chooseRelay(store.get("profile", "relay"), options.link);
+  store.write((writer) => {
+    writer.put("profile", "identity", encodeIdentity(identity));
+    writer.put("profile", "relay", encodeKnownRelay(relay));
+  });
+  return new AronaClient({ ...options, clock, identity, relay });
+}
+
+/** A person's client on one device. Made by {@link openClient}. */
+export class AronaClient {
+  readonly #options: ClientOptions & { clock: Clock; identity: LocalIdentity };
+  readonly #hub = new EventHub();
+  readonly #context: ClientContext;
+  readonly #membership: Membership;
+  readonly #inbox: Inbox;
+  readonly #outbox: Outbox;
+  readonly #connector: Connector;
+  readonly #tasks = new Set<Promise<void>>();
+  #relay: KnownRelay;
+  #api: RelayApi | null = null;
+  /** Resolves once the state that a connection begins with is in order; deliveries wait for it. */
+  #ready: Promise<void> = Promise.resolve();
+  #closing = false;
+
+  constructor(options: ClientOptions & { clock: Clock; identity: LocalIdentity; relay: KnownRelay }) {
+    this.#options = options;
+    this.#relay = options.relay;
+    const { store, crypto, clock, identity } = options;
+    const emit = (event: ClientEvent) => this.#hub.emit(event);
+    const fingerprint = fingerprintOf(crypto, identity.identityKey);
+    const contacts = new Contacts({
+      store,
+      crypto,
+      clock,
+      own: identity.account,
+      ownFingerprint: fingerprint,
+      emit,
+    });
+    const engine = createGroupEngine({ crypto, clock, trust: contacts });
+    const conversations = new Map(
+      loadConversations(store, engine).map((conversation) => [conversation.id, conversation]),
+    );
+    // deno-lint-ignore no-this-alias -- the context's getters have to see the client's present state
+    const client = this;
+    this.#context = {
+      clock,
+      crypto,
+      store,
+      engine,
+      contacts,
+      conversations,
+      emit,
+      device: localDevice(identity),
+      account: identity.account,
+      fingerprint,
+      relay: () => this.#connectedApi(),
+      get online() {
+        return client.#api !== null && !client.#api.link.closed;
+      },
+      background: (task) => this.#background(task),
+    };
+    this.#membership = new Membership(this.#context);
+    this.#inbox = new Inbox(this.#context, () => this.#membership);
+    this.#outbox = new Outbox(this.#context, (conversation) => this.#membership.maintain(conversation));
+    this.#connector = new Connector((signal) => this.#dial(signal), {
+      clock,
+      crypto,
+      handlers: {
+        onStatus: (status, reason) => {
+          if (!this.#closing) emit({ type: "Status", status, reason: reason?.message });
+        },
+      },
+    });
+  }
+
+  get account(): string {
+    return this.#context.account;
+  }
+
+  /** SHA-256 of the identity key, hexadecimal. */
+  get fingerprint(): Fingerprint {
+    return this.#context.fingerprint;
+  }
+
+  get deviceId(): string {
+    return this.#context.device.device;
+  }
+
+  get online(): boolean {
+    return this.#context.online;
+  }
+
+  /** The relay's fingerprint and where it is. */
+  get relay(): { fingerprint: string; endpoints: readonly string[] } {
+    return { fingerprint: toHex(this.#relay.fingerprint), endpoints: this.#relay.endpoints };
+  }
+
+  /** Calls `listener` for each event of one type. @returns a function that ends it */
+  on<T extends ClientEventType>(type: T, listener: (event: EventOf<T>) => void): () => void {
+    return this.#hub.listen((event) => {
+      if (event.type === type) listener(event as EventOf<T>);
+    });
+  }
+
+  /** Calls `listener` for every event. @returns a function that ends it */
+  onAny(listener: (event: ClientEvent) => void): () => void {
+    return this.#hub.listen(listener);
+  }
+
+  /**
+   * Connects, and stays connected until {@link close}.
+   *
+   * @param options.patient keep trying where the first try finds no relay. @default false
+   * @throws {AronaError} `UNREACHABLE`, `WRONG_RELAY`, `AUTH_FAILED` …
+   */
+  connect(options: { patient?: boolean } = {}): Promise<void> {
+    return this.#connector.start({ patient: options.patient ?? false });
+  }
+
+  /** Ends in good order: what is stored is acknowledged, nothing is lost by it. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    const settled = Promise.allSettled([...this.#tasks]);
+    if (this.online) await this.#withTimeout(settled, 5_000);
+    this.#outbox.stop();
+    const stopped = this.#connector.stop();
+    await this.#api?.link.close();
+    this.#api = null;
+    await stopped;
+    await Promise.allSettled([...this.#tasks]);
+  }
+
+  /** The conversations of this device, those it has left too. */
+  conversations(): Conversation[] {
+    return [...this.#context.conversations.values()];
+  }
+
+  /**
+   * The conversation that people call `target`: `#channel`, `@account`, or a group's name or id.
+   *
+   * @throws {AronaError} `NOT_FOUND`; `CONFLICT` where two groups have the name
+   */
+  find(target: string): Conversation {
+    const active = this.conversations().filter((conversation) => conversation.participation === "member");
+    const matches = active.filter((conversation) =>
+      conversation.title === target || conversation.id === target
+    );
+    if (matches.length === 1) return matches[0];
+    if (matches.length > 1) {
+      throw new AronaError(
+        "CONFLICT",
+        `Cannot tell which group ${JSON.stringify(target)} is: there are several`,
+        {
+          hint: `Use the id: ${matches.map((match) => match.id).join(", ")}.`,
+        },
+      );
+    }
+    throw new AronaError(
+      "NOT_FOUND",
+      `Cannot find ${JSON.stringify(target)}: you are in no such conversation`,
+      {
+        hint: "See `arona groups`.",
+      },
+    );
+  }
+
+  /** Finds the conversation, joins the channel or opens the direct message. @throws {AronaError} */
+  async resolve(target: string, suite: SuiteId = MANDATORY_SUITE): Promise<Conversation> {
+    if (target.startsWith("#")) return await this.join(target, suite);
+    if (target.startsWith("@")) return await this.openDirect(target.slice(1), suite);
+    return this.find(target);
+  }
+
+  /** Joins a channel, opening it where nobody has. @throws {AronaError} `BAD_NAME`, `FORBIDDEN` */
+  join(channel: string, suite: SuiteId = MANDATORY_SUITE): Promise<Conversation> {
+    return this.#membership.joinChannel(parseChannelName(channel), suite);
+  }
+
+  /** Opens the direct message with an account. @throws {AronaError} `NOT_FOUND`, `IDENTITY_CHANGED` */
+  openDirect(account: string, suite: SuiteId = MANDATORY_SUITE): Promise<Conversation> {
+    return this.#membership.openDirect(parseAccountName(account), suite);
+  }
+
+  /** Makes a private group. @param name 1 to 64 characters */
+  async createGroup(name: string, suite: SuiteId = MANDATORY_SUITE): Promise<Conversation> {
+    const length = [...name].length;
+    if (length < 1 || length > MAX_GROUP_NAME_CHARACTERS || /^[#@]|[\p{C}]/u.test(name)) {
+      throw new AronaError("BAD_NAME", `Cannot use group name ${JSON.stringify(name.slice(0, 80))}`, {
+        hint: `Use 1 to ${MAX_GROUP_NAME_CHARACTERS} printable characters that do not begin with '#' or '@'.`,
+      });
+    }
+    return await this.#membership.createGroup(name, suite);
+  }
+
+  /** Adds an account to a group. @throws {AronaError} `NOT_FOUND`, `POLICY`, `IDENTITY_CHANGED` */
+  invite(conversation: Conversation, account: string): Promise<void> {
+    return this.#membership.invite(conversation, parseAccountName(account));
+  }
+
+  /** Removes an account; needs to be an admin. @throws {AronaError} `POLICY`, `NOT_FOUND` */
+  remove(conversation: Conversation, account: string): Promise<void> {
+    return this.#membership.remove(conversation, parseAccountName(account), { ban: false });
+  }
+
+  /** Removes an account and keeps it out; needs to be an admin. */
+  ban(conversation: Conversation, account: string): Promise<void> {
+    return this.#membership.remove(conversation, parseAccountName(account), { ban: true });
+  }
+
+  /** Makes an account an admin, or takes that away; needs to be an admin. */
+  setAdmin(conversation: Conversation, account: string, admin: boolean): Promise<void> {
+    return this.#membership.setAdmin(conversation, parseAccountName(account), admin);
+  }
+
+  /** Leaves a group or channel. */
+  leave(conversation: Conversation): Promise<void> {
+    return this.#membership.leave(conversation);
+  }
+
+  /** Renews this device's keys in a group (post-compromise security). */
+  renewKeys(conversation: Conversation): Promise<void> {
+    return this.#membership.change(conversation, () => Promise.resolve({ change: { kind: "update" } }));
+  }
+
+  /** Sends text. @throws {AronaError} `TOO_LARGE` over 16 KiB, `IDENTITY_CHANGED`, `FORBIDDEN`, `QUOTA` */
+  send(conversation: Conversation, text: string, options: { replyTo?: string } = {}): Sending {
+    assertText(text);
+    const { replyTo } = options;
+    return this.#outbox.send(
+      conversation,
+      this.#content(
+        replyTo === undefined ? { kind: "text", text } : { kind: "reply", text, target: replyTo },
+      ),
+    );
+  }
+
+  /** Replaces the text of an own message. */
+  edit(conversation: Conversation, target: string, text: string): Sending {
+    assertText(text);
+    return this.#outbox.send(conversation, this.#content({ kind: "edit", target, text }));
+  }
+
+  /** Takes back an own message. */
+  delete(conversation: Conversation, target: string): Sending {
+    return this.#outbox.send(conversation, this.#content({ kind: "delete", target }));
+  }
+
+  /** Adds a reaction to a message, or takes it back. */
+  react(conversation: Conversation, target: string, emoji: string, removed = false): Sending {
+    return this.#outbox.send(conversation, this.#content({ kind: "reaction", target, emoji, removed }));
+  }
+
+  /** Tells who is connected now that this person types, or no longer does. */
+  typing(conversation: Conversation, typing: boolean): Promise<void> {
+    return this.#outbox.sendEphemeral(conversation, this.#content({ kind: "typing", typing }));
+  }
+
+  /** Tells the others up to which message this person has read. */
+  markRead(conversation: Conversation, target: string): Sending {
+    return this.#outbox.send(conversation, this.#content({ kind: "read", target }));
+  }
+
+  /** The newest `limit` messages before the sequence number `before`, oldest first. */
+  history(conversation: Conversation, options: { before?: number; limit: number }): HistoryEntry[] {
+    return readHistory(this.#context.store, conversation.id, options);
+  }
+
+  /** The members as MLS has them, with what the relay says of their presence. */
+  async members(conversation: Conversation): Promise<MemberInfo[]> {
+    const present: RelayMember[] | null = this.online
+      ? await this.#connectedApi().members(conversation.id).catch(() => null)
+      : null;
+    return conversation.group.members.map((member: Member) => ({
+      account: member.account,
+      fingerprint: member.fingerprint,
+      device: member.device,
+      admin: member.admin,
+      verified: this.#context.contacts.get(member.account)?.verified ?? false,
+      identityChanged: this.#context.contacts.check(member.account, member.fingerprint) === "changed",
+      online: present?.find((other) => other.device === member.device)?.online ?? null,
+    }));
+  }
+
+  /** All channels of the relay. */
+  channels(): Promise<{ name: string; members: number }[]> {
+    return this.#connectedApi().channels();
+  }
+
+  /** A person this profile knows, or, while connected, one that the relay knows. */
+  async contact(account: string): Promise<Contact> {
+    const name = parseAccountName(account);
+    return this.#context.contacts.get(name) ??
+      await this.#context.contacts.lookUp(name, this.#connectedApi());
+  }
+
+  /** Asks the relay for a person anew; a changed identity is noted and waits to be accepted. */
+  refreshContact(account: string): Promise<Contact> {
+    return this.#context.contacts.lookUp(parseAccountName(account), this.#connectedApi());
+  }
+
+  /** 60 digits that both people see alike when nobody is between them. */
+  safetyNumber(contact: Contact): string {
+    const { crypto } = this.#context;
+    return safetyNumber(crypto, this.#options.identity.identityKey, contact.identityKey);
+  }
+
+  /** Marks a person as verified, or accepts an identity that has changed. */
+  verify(account: string, options: { accept: boolean }): Contact {
+    return this.#context.contacts.verify(parseAccountName(account), options);
+  }
+
+  #content<T extends Omit<Content, "id" | "sentAtMs">>(content: T): Content {
+    const { crypto, clock } = this.#context;
+    return { ...content, id: toHex(randomId(crypto)), sentAtMs: clock.now() } as unknown as Content;
+  }
+
+  #connectedApi(): RelayApi {
+    if (this.#api === null || this.#api.link.closed) {
+      throw new AronaError("CLOSED", "Cannot do that: not connected to the relay");
+    }
+    return this.#api;
+  }
+
+  #background(task: () => Promise<void>): void {
+    const running = task().catch((error) => {
+      // Lost connections are met by reconnecting; whatever else fails is told, never thrown into the void.
+      if (!isAronaError(error, "CLOSED", "TIMEOUT", "CONFLICT", "FORBIDDEN") && !this.#closing) {
+        reportError(error);
+      }
+    }).finally(() => this.#tasks.delete(running));
+    this.#tasks.add(running);
+  }
+
+  async #dial(signal: AbortSignal): Promise<{ ended: Promise<AronaError> }> {
+    const connection = await this.#openConnection(signal);
+    const ended = Promise.withResolvers<AronaError>();
+    const ready = Promise.withResolvers<void>();
+    this.#ready = ready.promise;
+    ready.promise.catch(() => {}); // told through `ended`
+    const inOrder = async (action: () => Promise<void>) => {
+      await this.#ready;
+      await action();
+    };
+    const link = await RelayLink.login(connection, {
+      auth: await this.#authFields(connection, signal),
+      clock: this.#context.clock,
+      handlers: {
+        onDelivery: (delivery) => inOrder(() => this.#inbox.deliver(delivery)),
+        onEvent: (event) => inOrder(() => this.#inbox.event(event)),
+        onReceipt: (receipt) => inOrder(() => this.#outbox.receipt(receipt)),
+        onClosed: (reason) => ended.resolve(reason),
+      },
+    });
+    this.#api = new RelayApi(link);
+    try {
+      await this.#catchUp(link.login, connection.greeting.boot);
+      ready.resolve();
+    } catch (error) {
+      ready.reject(error);
+      connection.abort();
+      throw error;
+    }
+    await this.#membership.publishLastResorts();
+    this.#background(() => this.#membership.publishKeyPackages(link.login.keyPackages));
+    this.#outbox.resume();
+    return { ended: ended.promise };
+  }
+
+  /** With the saved document where it works, else with a fresh one. */
+  async #openConnection(signal: AbortSignal): Promise<SecureConnection> {
+    const { crypto, clock } = this.#context;
+    const { dial } = this.#options;
+    const saved = await savedDocument(this.#relay, { crypto, clock });
+    if (saved !== null) {
+      try {
+        return await this.#connectWith(saved, signal);
+      } catch (error) {
+        if (signal.aborted) throw error; // else: it moved, or its key was rotated
+      }
+    }
+    const fresh = await freshDocument(this.#relay, { crypto, clock, dial, signal });
+    this.#saveRelay(fresh.relay);
+    return await this.#connectWith(fresh.document, signal);
+  }
+
+  async #connectWith(document: DiscoveryDocument, signal: AbortSignal): Promise<SecureConnection> {
+    const { crypto, clock } = this.#context;
+    let failure: unknown;
+    for (const endpoint of this.#relay.endpoints) {
+      try {
+        const transport = await this.#options.dial({ ...splitEndpoint(endpoint), signal });
+        return await connectSecure({ transport, crypto, clock, document, signal });
+      } catch (error) {
+        failure = error;
+      }
+    }
+    throw failure;
+  }
+
+  async #authFields(
+    connection: SecureConnection,
+    signal: AbortSignal,
+  ): Promise<{ fields: Record<string, unknown>; blobs: Uint8Array[] }> {
+    const { crypto, store, account, device } = this.#context;
+    const key = device.keys[MANDATORY_SUITE];
+    const { blobs } = await createAuth(crypto, {
+      connection,
+      account,
+      certificate: key.certificate,
+      devicePublicKey: key.publicKey,
+      devicePrivateKey: key.privateKey,
+    });
+    if (store.get("profile", "registered") !== null) return { fields: { account }, blobs };
+    const { identityKey } = this.#options.identity;
+    const bits = connection.greeting.powBits;
+    const { exporter } = connection;
+    const pow = await solvePow(crypto, { exporter, account, identityKey, bits }, { signal });
+    return { fields: { account, register: { pow, invite: this.#options.invite } }, blobs };
+  }
+
+  /** Puts the state in order that a connection begins with: after a restart of the relay, or a commit of unknown fate. */
+  async #catchUp(login: LoginResult, boot: string): Promise<void> {
+    const { store, conversations } = this.#context;
+    const everything = boot !== this.#relay.boot || login.gap;
+    for (const conversation of conversations.values()) {
+      if (conversation.participation !== "member") continue;
+      if (everything || conversation.pending !== null) await this.#inbox.synchronize(conversation);
+    }
+    store.write((writer) => writer.put("profile", "registered", utf8("yes")));
+    this.#saveRelay({ ...this.#relay, boot });
+  }
+
+  #saveRelay(relay: KnownRelay): void {
+    this.#relay = relay;
+    this.#context.store.write((writer) => writer.put("profile", "relay", encodeKnownRelay(relay)));
+  }
+
+  async #withTimeout(promise: Promise<unknown>, timeoutMs: number): Promise<void> {
+    const { promise: timeout, resolve } = Promise.withResolvers<void>();
+    const cancel = this.#context.clock.schedule(timeoutMs, resolve);
+    await Promise.race([promise, timeout]);
+    cancel();
+  }
+}
+
+/** The profile's account name, without opening a client; null where there is none yet. */
+export function savedAccount(store: Store): string | null {
+  const row = store.get("profile", "identity");
+  return row === null ? null : decodeIdentity(row).account;
+}
+
+/** Whether a profile has a relay saved. */
+export function hasSavedRelay(store: Store): boolean {
+  return store.get("profile", "relay") !== null;
+}
+
+function chooseRelay(saved: Uint8Array | null, link: string | undefined): KnownRelay {
+  const known = saved === null ? null : decodeKnownRelay(saved);
+  if (link === undefined) {
+    if (known !== null) return known;
+    throw new AronaError("USAGE", "Cannot connect: this profile does not know a relay yet", {
+      hint: "Give the link that the relay printed: --relay arona://…",
+    });
+  }
+  const linked = relayFromLink(link);
+  if (known === null) return linked;
+  if (!equalBytes(known.fingerprint, linked.fingerprint)) {
+    throw new AronaError(
+      "WRONG_RELAY",
+      "Cannot use this link: the profile belongs to a relay with another key",
+      {
+        hint: "Use another profile for another relay: --profile NAME.",
+      },
+    );
+  }
+  const [endpoint] = linked.endpoints;
+  return { ...known, endpoints: [endpoint, ...known.endpoints.filter((other) => other !== endpoint)] };
+}
+
+function assertText(text: string): void {
+  const { length } = utf8(text);
+  if (length > MAX_TEXT_BYTES) {
+    throw new AronaError("TOO_LARGE", `Cannot send: ${length} bytes of text, ${MAX_TEXT_BYTES} are allowed`, {
+      hint: "Send it as several messages.",
+    });
+  }
+  if (length === 0) throw new AronaError("BAD_REQUEST", "Cannot send: the text is empty");
+}

@@ -1,0 +1,49 @@
+/** What the parts of a client share: its ports, its conversations, and the way to the relay. */
+
+import {
+  type AccountName,
+  AronaError,
+  type Clock,
+  type CryptoProvider,
+  type Fingerprint,
+  type GroupId,
+} from "../proto/mod.ts";
+import type { Contacts } from "./contacts.ts";
+import type { Conversation } from "./conversation.ts";
+import type { ClientEvent } from "./events.ts";
+import type { GroupEngine, LocalDevice } from "./groups/mod.ts";
+import type { RelayApi } from "./session/relay_api.ts";
+import type { Store } from "./store/mod.ts";
+
+/** Shared by outbox, inbox and membership. */
+export interface ClientContext {
+  readonly clock: Clock;
+  readonly crypto: CryptoProvider;
+  readonly store: Store;
+  readonly engine: GroupEngine;
+  readonly device: LocalDevice;
+  readonly account: AccountName;
+  readonly fingerprint: Fingerprint;
+  readonly contacts: Contacts;
+  readonly conversations: Map<GroupId, Conversation>;
+  emit(event: ClientEvent): void;
+  /** The relay, while connected. @throws {AronaError} `CLOSED` */
+  relay(): RelayApi;
+  readonly online: boolean;
+  /** Runs something that nobody waits for; its failure is kept from ending the process. */
+  background(task: () => Promise<void>): void;
+}
+
+/** A random id of 16 bytes. */
+export function randomId(crypto: CryptoProvider): Uint8Array<ArrayBuffer> {
+  return crypto.randomBytes(16);
+}
+
+/** @throws {AronaError} `NOT_FOUND` */
+export function conversationById(context: ClientContext, id: GroupId): Conversation {
+  const conversation = context.conversations.get(id);
+  if (conversation === undefined) {
+    throw new AronaError("NOT_FOUND", "Cannot find conversation: this device is not in it");
+  }
+  return conversation;
+}

@@ -1,0 +1,153 @@
+/** One conversation: its MLS group, what is pending, and how both are kept in the store. */
+
+import {
+  AronaError,
+  ByteReader,
+  ByteWriter,
+  fromUtf8,
+  type GroupId,
+  isAronaError,
+  utf8,
+} from "../proto/mod.ts";
+import type { ConversationRef } from "./events.ts";
+import type { Group, GroupEngine } from "./groups/mod.ts";
+import { Mutex } from "./session/mutex.ts";
+import type { Store, StoreWriter } from "./store/mod.ts";
+
+const RECORD_VERSION = 1;
+const MAX_STATE_BYTES = 64 * 1024 * 1024;
+
+/** Whether this device still takes part, and if not, why. */
+export type Participation = "member" | "left" | "removed" | "stuck";
+const PARTICIPATIONS: readonly Participation[] = ["member", "left", "removed", "stuck"];
+
+/** An own commit that the relay has not confirmed yet. */
+export interface PendingCommit {
+  /** SHA-256 of the commit, hexadecimal. */
+  readonly hash: string;
+  /** The group as it is if the commit wins. */
+  readonly next: Group;
+}
+
+/** A conversation in memory. Change `group` only inside `mutex`, and save it in the same transaction as what came of it. */
+export class Conversation {
+  /** Guards the MLS state: encrypting, decrypting, committing. */
+  readonly mutex = new Mutex();
+  /** Lets one own change of membership run at a time. */
+  readonly changes = new Mutex();
+  pending: PendingCommit | null = null;
+  participation: Participation = "member";
+  /** Own messages and time since the leaf was last renewed. */
+  ownMessages = 0;
+  renewedAtMs = 0;
+  readonly #epochWaiters = new Set<() => void>();
+  /** The epoch whose tree is in the store; the tree is large and changes with the epoch only. */
+  #storedEpoch = -1;
+
+  constructor(public group: Group, readonly peer: string | null) {}
+
+  get id(): GroupId {
+    return this.group.id;
+  }
+
+  /** What people call it: `#name`, `@account`, or the group's name. */
+  get title(): string {
+    return this.group.kind === "dm" ? `@${this.peer ?? "?"}` : this.group.name;
+  }
+
+  get ref(): ConversationRef {
+    return { group: this.title, groupId: this.id, kind: this.group.kind };
+  }
+
+  /** @throws {AronaError} `FORBIDDEN` where this device no longer takes part */
+  assertMember(): void {
+    if (this.participation === "member") return;
+    const how = this.participation === "left" ? "you have left it" : "you are no longer a member";
+    throw new AronaError("FORBIDDEN", `Cannot use ${this.title}: ${how}`, {
+      hint: "Join it again or ask a member to invite you.",
+    });
+  }
+
+  /** Sets the state that follows and wakes whoever waits for a new epoch. */
+  advance(group: Group): void {
+    const moved = group.epoch !== this.group.epoch;
+    this.group = group;
+    this.#storedEpoch = group.epoch;
+    if (!moved) return;
+    for (const wake of [...this.#epochWaiters]) wake();
+  }
+
+  /** Resolves true when the epoch is over `epoch`, false after `timeoutMs`. */
+  async epochAbove(
+    epoch: number,
+    options: { schedule: (ms: number, action: () => void) => () => void; timeoutMs: number },
+  ): Promise<boolean> {
+    if (this.group.epoch > epoch) return true;
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const wake = () => this.group.epoch > epoch && resolve(true);
+    this.#epochWaiters.add(wake);
+    const cancel = options.schedule(options.timeoutMs, () => resolve(false));
+    try {
+      return await promise;
+    } finally {
+      cancel();
+      this.#epochWaiters.delete(wake);
+    }
+  }
+
+  /** Writes what is known of the conversation beside its MLS state. */
+  save(engine: GroupEngine, writer: StoreWriter, options: { pending?: PendingCommit | null } = {}): void {
+    const pending = options.pending === undefined ? this.pending : options.pending;
+    const record = new ByteWriter().u8(RECORD_VERSION).u8(PARTICIPATIONS.indexOf(this.participation))
+      .u32(this.ownMessages).u64(Math.floor(this.renewedAtMs)).vector16(utf8(this.peer ?? ""))
+      .vector16(utf8(pending?.hash ?? "")).vector32(pending ? engine.encode(pending.next) : new Uint8Array());
+    writer.put("groups", `${this.id}/record`, record.finish());
+  }
+
+  /** Writes the MLS state `group`, the one to {@link advance} to once the transaction stands. */
+  saveGroup(engine: GroupEngine, writer: StoreWriter, group: Group): void {
+    const { tree, secrets } = engine.encodeParts(group);
+    if (group.epoch !== this.#storedEpoch) writer.put("groups", `${this.id}/tree`, tree);
+    writer.put("groups", `${this.id}/secrets`, secrets);
+  }
+}
+
+/** Every conversation in the store. @throws {AronaError} `CORRUPT_STORE` */
+export function loadConversations(store: Store, engine: GroupEngine): Conversation[] {
+  const conversations: Conversation[] = [];
+  for (const { id, row } of store.all("groups")) {
+    if (!id.endsWith("/record")) continue;
+    const tree = store.get("groups", id.replace("/record", "/tree"));
+    const secrets = store.get("groups", id.replace("/record", "/secrets"));
+    if (tree === null || secrets === null) {
+      throw new AronaError("CORRUPT_STORE", "Cannot read conversation: its state is missing");
+    }
+    conversations.push(decodeConversation(engine, engine.decodeParts({ tree, secrets }), row));
+  }
+  return conversations;
+}
+
+function decodeConversation(engine: GroupEngine, group: Group, record: Uint8Array): Conversation {
+  try {
+    const reader = new ByteReader(record);
+    if (reader.u8() !== RECORD_VERSION) {
+      throw new AronaError("CORRUPT_STORE", "Cannot read conversation: version");
+    }
+    const participation = PARTICIPATIONS[reader.u8()];
+    const ownMessages = reader.u32();
+    const renewedAtMs = reader.u64();
+    const peer = fromUtf8(reader.vector16(64));
+    const hash = fromUtf8(reader.vector16(64));
+    const next = reader.vector32(MAX_STATE_BYTES);
+    reader.end();
+    const conversation = new Conversation(group, peer === "" ? null : peer);
+    conversation.participation = participation;
+    conversation.ownMessages = ownMessages;
+    conversation.renewedAtMs = renewedAtMs;
+    conversation.pending = hash === "" ? null : { hash, next: engine.decode(next) };
+    return conversation;
+  } catch (cause) {
+    if (isAronaError(cause, "CORRUPT_STORE")) throw cause;
+    throw new AronaError("CORRUPT_STORE", "Cannot read conversation: its record does not decode", { cause });
+  }
+}

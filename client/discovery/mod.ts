@@ -1,0 +1,3 @@
+/** Finding the relay: from a link now, from more sources later. */
+
+export * from "./relay_address.ts";

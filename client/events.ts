@@ -1,0 +1,99 @@
+/** The typed events of the client API. As JSON they are the lines that `arona tail --json` prints. */
+
+import type { ErrorCode, GroupId } from "../proto/mod.ts";
+import type { GroupKind } from "./groups/mod.ts";
+
+/** Where something happened. */
+export interface ConversationRef {
+  /** What people call it: `#name`, `@account` of the other side, or the group's name. */
+  readonly group: string;
+  readonly groupId: GroupId;
+  readonly kind: GroupKind;
+}
+
+/** Who did something and when. */
+interface Authored extends ConversationRef {
+  /** Account name. */
+  readonly from: string;
+  /** The message id, 32 hexadecimal digits. */
+  readonly id: string;
+  /** ISO 8601, the sender's clock. */
+  readonly at: string;
+  /** Whether this client sent it. */
+  readonly own: boolean;
+}
+
+/** Who came or went, and who made it so. */
+interface MemberChange extends ConversationRef {
+  readonly account: string;
+  readonly fingerprint: string;
+  readonly by: string;
+}
+
+/** Everything that the client reports. */
+export type ClientEvent =
+  | {
+    readonly type: "Status";
+    readonly status: "online" | "connecting" | "offline";
+    readonly reason?: string;
+  }
+  | (Authored & { readonly type: "MsgCreated"; readonly text: string; readonly replyTo?: string })
+  | (Authored & { readonly type: "MsgEdited"; readonly target: string; readonly text: string })
+  | (Authored & { readonly type: "MsgDeleted"; readonly target: string })
+  | (Authored & {
+    readonly type: "Reaction";
+    readonly target: string;
+    readonly emoji: string;
+    readonly removed: boolean;
+  })
+  | (Authored & { readonly type: "Typing"; readonly typing: boolean })
+  | (Authored & { readonly type: "Read"; readonly target: string })
+  | (ConversationRef & { readonly type: "GroupCreated"; readonly by: string; readonly suite: string })
+  | (MemberChange & { readonly type: "MemberJoined" })
+  | (MemberChange & { readonly type: "MemberLeft" })
+  | (ConversationRef & { readonly type: "GroupChanged"; readonly by: string })
+  | (ConversationRef & { readonly type: "GroupLeft"; readonly reason: "left" | "removed" })
+  | (ConversationRef & { readonly type: "Gap"; readonly reason: string })
+  | (ConversationRef & {
+    readonly type: "MsgSent";
+    readonly id: string;
+    readonly state: "accepted" | "delivered";
+  })
+  | (ConversationRef & {
+    readonly type: "MsgFailed";
+    readonly id: string;
+    readonly code: ErrorCode;
+    readonly reason: string;
+  })
+  | {
+    readonly type: "IdentityChanged";
+    readonly account: string;
+    readonly pinned: string;
+    readonly seen: string;
+  };
+
+/** The name of an event. */
+export type ClientEventType = ClientEvent["type"];
+/** The event of one name. */
+export type EventOf<T extends ClientEventType> = Extract<ClientEvent, { type: T }>;
+
+/** Hands events to whoever listens; a listener that throws does not disturb the others. */
+export class EventHub {
+  readonly #listeners = new Set<(event: ClientEvent) => void>();
+
+  /** @returns a function that ends it */
+  listen(listener: (event: ClientEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  emit(event: ClientEvent): void {
+    for (const listener of [...this.#listeners]) {
+      try {
+        listener(event);
+      } catch (error) {
+        reportError(error);
+      }
+    }
+  }
+}

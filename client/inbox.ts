@@ -1,0 +1,345 @@
+/**
+ * What arrives: deliveries → MLS → content → store → events. One transaction keeps the new MLS state and what was read with it;
+ * only then is the delivery acknowledged.
+ */
+
+import {
+  AronaError,
+  type Control,
+  type Delivery,
+  DeliveryKind,
+  type GroupId,
+  isAronaError,
+  parseDeviceId,
+  parseGroupId,
+  toHex,
+} from "../proto/mod.ts";
+import { type ClientContext } from "./context.ts";
+import { Conversation } from "./conversation.ts";
+import { appendMessage, changeMessage, isStored, remember, type StoredMessage } from "./history.ts";
+import { type Content, decodeContent, type Group, type Member, suiteName } from "./groups/mod.ts";
+import { consumeKeyPackage, storedKeyPackages } from "./key_packages.ts";
+import type { Membership } from "./membership.ts";
+
+/** Handles deliveries and events, one at a time, in the relay's order. */
+export class Inbox {
+  constructor(
+    private readonly context: ClientContext,
+    private readonly membership: () => Membership,
+  ) {}
+
+  /** @throws only where the store fails; a bad delivery is reported as an event and passed over */
+  async deliver(delivery: Delivery): Promise<void> {
+    const id = parseGroupId(toHex(delivery.group));
+    if (delivery.kind === DeliveryKind.WELCOME) return await this.#welcome(id, delivery.payload);
+    const conversation = this.context.conversations.get(id);
+    if (conversation === undefined || conversation.participation !== "member") return;
+    switch (delivery.kind) {
+      case DeliveryKind.COMMIT:
+        if (delivery.epoch < conversation.group.epoch) return; // came by a sync before
+        if (delivery.epoch > conversation.group.epoch) return await this.synchronize(conversation);
+        return await this.applyCommit(conversation, delivery.payload);
+      case DeliveryKind.APPLICATION:
+        if (delivery.epoch > conversation.group.epoch) await this.synchronize(conversation);
+        return await this.#message(conversation, delivery);
+      case DeliveryKind.GAP:
+        await this.synchronize(conversation);
+        return this.#gap(conversation, "some messages were not kept while this device was away");
+    }
+  }
+
+  /** Handles an EVENT frame. */
+  event(event: Control): Promise<void> {
+    const { fields, blobs } = event;
+    if (fields.type === "left" && blobs.length === 1) {
+      const conversation = this.context.conversations.get(parseGroupId(fields.group));
+      const device = parseDeviceId(fields.device);
+      if (conversation) this.membership().removeLeaver(conversation, device, blobs[0]);
+    } else if (fields.type === "keys_low") {
+      this.membership().replenishKeyPackages(fields);
+    } else if (fields.type === "dropped") {
+      const conversation = this.context.conversations.get(parseGroupId(fields.group));
+      if (conversation) return this.synchronize(conversation);
+    }
+    return Promise.resolve();
+  }
+
+  /** Fetches and applies the commits that this device has missed. */
+  async synchronize(conversation: Conversation): Promise<void> {
+    for (;;) {
+      const before = conversation.group.epoch;
+      let answer;
+      try {
+        answer = await this.context.relay().sync(conversation.id, before);
+      } catch (error) {
+        if (!isAronaError(error, "FORBIDDEN", "NOT_FOUND")) throw error;
+        return await this.#noLongerMember(conversation);
+      }
+      if (answer.epoch <= before) return await this.#dropPending(conversation);
+      if (answer.gone || answer.from > before) {
+        this.#gap(conversation, "this device was away for too long");
+        return await this.membership().rejoin(conversation);
+      }
+      for (const commit of answer.commits.slice(before - answer.from)) {
+        await this.applyCommit(conversation, commit);
+        if (conversation.participation !== "member") return;
+      }
+      if (conversation.group.epoch === before) return;
+    }
+  }
+
+  /** Applies a commit for the current epoch: the own pending one or somebody else's. */
+  async applyCommit(conversation: Conversation, commit: Uint8Array): Promise<void> {
+    const hash = toHex(this.context.crypto.digest("SHA-256", commit));
+    if (conversation.pending?.hash === hash) return await this.membership().confirm(conversation, hash);
+    await conversation.mutex.run(async () => {
+      const before = conversation.group;
+      let result;
+      try {
+        result = await this.context.engine.process(before, commit);
+      } catch (error) {
+        if (!(error instanceof AronaError)) throw error;
+        return this.#gap(conversation, `a change of the group was refused: ${error.message}`);
+      }
+      const { next, summary } = result;
+      if (summary.selfRemoved) conversation.participation = "removed";
+      this.context.store.write((writer) => {
+        conversation.saveGroup(this.context.engine, writer, next);
+        conversation.save(this.context.engine, writer, { pending: null });
+        for (const member of summary.added) this.context.contacts.pin(member, writer);
+      });
+      conversation.pending = null;
+      conversation.advance(next);
+      this.#reportChange(conversation, summary);
+    });
+  }
+
+  #reportChange(
+    conversation: Conversation,
+    summary: {
+      committer: Member;
+      added: readonly Member[];
+      removed: readonly Member[];
+      settingsChanged: boolean;
+      selfRemoved: boolean;
+    },
+  ): void {
+    const { context } = this;
+    const by = summary.committer.account;
+    const ref = conversation.ref;
+    for (const member of summary.added) {
+      context.emit({
+        type: "MemberJoined",
+        ...ref,
+        account: member.account,
+        fingerprint: member.fingerprint,
+        by,
+      });
+    }
+    if (summary.selfRemoved) return context.emit({ type: "GroupLeft", ...ref, reason: "removed" });
+    for (const member of summary.removed) {
+      if (summary.added.some((added) => added.device === member.device)) continue; // came back with a new leaf
+      context.emit({
+        type: "MemberLeft",
+        ...ref,
+        account: member.account,
+        fingerprint: member.fingerprint,
+        by,
+      });
+    }
+    if (summary.settingsChanged) context.emit({ type: "GroupChanged", ...ref, by });
+  }
+
+  async #welcome(id: GroupId, welcome: Uint8Array): Promise<void> {
+    const { context } = this;
+    const known = context.conversations.get(id);
+    if (known !== undefined && known.participation === "member" && known.group.members.length > 1) return; // a repeat
+    const keyPackages = storedKeyPackages(context.store);
+    let joined: { group: Group; usedKeyPackage: number };
+    try {
+      joined = await context.engine.joinFromWelcome(context.device, {
+        welcome,
+        keyPackages,
+        expect: { group: id },
+      });
+    } catch (error) {
+      if (!(error instanceof AronaError)) throw error;
+      return context.emit({
+        type: "Gap",
+        group: "?",
+        groupId: id,
+        kind: "group",
+        reason: `an invitation could not be used: ${error.message}`,
+      });
+    }
+    const { group } = joined;
+    const peer = group.kind === "dm"
+      ? group.members.find((member) => member.fingerprint !== context.fingerprint)?.account ?? null
+      : null;
+    const conversation = new Conversation(group, peer);
+    conversation.renewedAtMs = context.clock.now();
+    context.store.write((writer) => {
+      conversation.saveGroup(context.engine, writer, group);
+      conversation.save(context.engine, writer);
+      consumeKeyPackage(writer, keyPackages[joined.usedKeyPackage]);
+      for (const member of group.members) context.contacts.pin(member, writer);
+    });
+    context.conversations.set(id, conversation);
+    const by = group.members.find((member) => member.admin)?.account ?? "?";
+    context.emit({ type: "GroupCreated", ...conversation.ref, by, suite: suiteName(group.suite) });
+    this.membership().noteJoined(conversation);
+  }
+
+  async #message(conversation: Conversation, delivery: Delivery): Promise<void> {
+    const { context } = this;
+    if (delivery.epoch !== conversation.group.epoch) {
+      return this.#gap(
+        conversation,
+        "a message came for a state of the group that this device does not have",
+      );
+    }
+    await conversation.mutex.run(async () => {
+      const group = conversation.group;
+      let opened;
+      let content: Content;
+      try {
+        opened = await context.engine.decrypt(group, delivery.payload);
+        content = decodeContent(opened.plaintext);
+      } catch (error) {
+        if (!(error instanceof AronaError)) throw error;
+        // The same ciphertext again: MLS has used its key up. Anything else is worth a mark.
+        if (isStored(context.store, conversation.id, `envelope/${toHex(delivery.envelope)}`)) return;
+        return this.#gap(conversation, `a message could not be verified: ${error.message}`);
+      }
+      const { next, sender } = opened;
+      const id = content.id;
+      const repeated = isStored(context.store, conversation.id, id);
+      let emitLater = () => {};
+      context.store.write((writer) => {
+        conversation.saveGroup(context.engine, writer, next);
+        remember(writer, conversation.id, `envelope/${toHex(delivery.envelope)}`);
+        if (!repeated) emitLater = applyContent(context, conversation, { writer, content, sender });
+      });
+      conversation.advance(next);
+      emitLater();
+    });
+  }
+
+  async #noLongerMember(conversation: Conversation): Promise<void> {
+    await conversation.mutex.run(() => {
+      conversation.participation = "removed";
+      this.context.store.write((writer) => conversation.save(this.context.engine, writer));
+    });
+    this.context.emit({ type: "GroupLeft", ...conversation.ref, reason: "removed" });
+  }
+
+  /** The relay is at this device's epoch: an own commit that it never got is forgotten. */
+  async #dropPending(conversation: Conversation): Promise<void> {
+    if (conversation.pending === null) return;
+    await conversation.mutex.run(() => {
+      this.context.store.write((writer) => conversation.save(this.context.engine, writer, { pending: null }));
+      conversation.pending = null;
+    });
+  }
+
+  #gap(conversation: Conversation, reason: string): void {
+    this.context.store.write((writer) =>
+      appendMessage(writer, conversation.id, {
+        id: `gap-${toHex(this.context.crypto.randomBytes(8))}`,
+        from: "",
+        fingerprint: "",
+        sentAtMs: this.context.clock.now(),
+        text: "",
+        gap: reason,
+      })
+    );
+    this.context.emit({ type: "Gap", ...conversation.ref, reason });
+  }
+}
+
+/**
+ * Stores what a message means, inside the transaction that stores the MLS state.
+ *
+ * @returns reports it; call it once the transaction stands
+ */
+export function applyContent(
+  context: ClientContext,
+  conversation: Conversation,
+  options: { writer: Parameters<typeof appendMessage>[0]; content: Content; sender: Member },
+): () => void {
+  const { writer, content, sender } = options;
+  const group = conversation.id;
+  const authored = {
+    ...conversation.ref,
+    from: sender.account,
+    id: content.id,
+    at: new Date(content.sentAtMs).toISOString(),
+    own: sender.device === context.device.device,
+  };
+  const by = { from: sender.account, fingerprint: sender.fingerprint, sentAtMs: content.sentAtMs };
+  const isAuthor = (message: StoredMessage) => message.fingerprint === sender.fingerprint;
+  switch (content.kind) {
+    case "text":
+      appendMessage(writer, group, { id: content.id, ...by, text: content.text });
+      return () => context.emit({ type: "MsgCreated", ...authored, text: content.text });
+    case "reply":
+      appendMessage(writer, group, { id: content.id, ...by, text: content.text, replyTo: content.target });
+      return () =>
+        context.emit({ type: "MsgCreated", ...authored, text: content.text, replyTo: content.target });
+    case "edit": {
+      remember(writer, group, content.id);
+      const changed = changeMessage(writer, group, {
+        id: content.target,
+        change: (message) =>
+          isAuthor(message) && !message.deleted ? { ...message, text: content.text, edited: true } : null,
+      });
+      return () =>
+        changed &&
+        context.emit({ type: "MsgEdited", ...authored, target: content.target, text: content.text });
+    }
+    case "delete": {
+      remember(writer, group, content.id);
+      const changed = changeMessage(writer, group, {
+        id: content.target,
+        change: (message) =>
+          isAuthor(message) ? { ...message, text: "", deleted: true, reactions: undefined } : null,
+      });
+      return () => changed && context.emit({ type: "MsgDeleted", ...authored, target: content.target });
+    }
+    case "reaction": {
+      remember(writer, group, content.id);
+      const changed = changeMessage(writer, group, {
+        id: content.target,
+        change: (message) => withReaction(message, { ...content, account: sender.account }),
+      });
+      return () =>
+        changed && context.emit({
+          type: "Reaction",
+          ...authored,
+          target: content.target,
+          emoji: content.emoji,
+          removed: content.removed,
+        });
+    }
+    case "typing":
+      return () => context.emit({ type: "Typing", ...authored, typing: content.typing });
+    case "read":
+      return () => context.emit({ type: "Read", ...authored, target: content.target });
+    case "profile":
+    case "unsupported":
+      remember(writer, group, content.id);
+      return () => {};
+  }
+}
+
+function withReaction(
+  message: StoredMessage,
+  reaction: { emoji: string; removed: boolean; account: string },
+): StoredMessage | null {
+  if (message.deleted) return null;
+  const others = (message.reactions?.[reaction.emoji] ?? []).filter((account) =>
+    account !== reaction.account
+  );
+  const accounts = reaction.removed ? others : [...others, reaction.account];
+  return { ...message, reactions: { ...message.reactions, [reaction.emoji]: accounts } };
+}

@@ -1,0 +1,63 @@
+/** This device's own KeyPackages: made here, their private halves kept until a Welcome uses them up. */
+
+import { ByteReader, ByteWriter, toHex } from "../proto/mod.ts";
+import type { ClientContext } from "./context.ts";
+import type { SuiteId } from "./groups/mod.ts";
+import type { Store, StoreWriter } from "./store/mod.ts";
+
+/** A KeyPackage with its private half. */
+export interface StoredKeyPackage {
+  readonly id: string;
+  readonly suite: number;
+  /** Handed out when no other is left, and never used up. */
+  readonly lastResort: boolean;
+  readonly publicBytes: Uint8Array;
+  readonly privateBytes: Uint8Array;
+}
+
+/** Makes `count` KeyPackages and stores them. */
+export async function makeKeyPackages(
+  context: ClientContext,
+  options: { suite: SuiteId; count: number; lastResort: boolean },
+): Promise<StoredKeyPackage[]> {
+  const made: StoredKeyPackage[] = [];
+  for (let i = 0; i < options.count; i++) {
+    const { publicBytes, privateBytes } = await context.engine.keyPackage(context.device, options.suite, {
+      lastResort: options.lastResort,
+    });
+    const id = toHex(context.crypto.digest("SHA-256", publicBytes));
+    made.push({ id, suite: options.suite, lastResort: options.lastResort, publicBytes, privateBytes });
+  }
+  context.store.write((writer) => {
+    for (const keyPackage of made) writer.put("key_packages", keyPackage.id, encode(keyPackage));
+  });
+  return made;
+}
+
+/** All of them. */
+export function storedKeyPackages(store: Store): StoredKeyPackage[] {
+  return store.all("key_packages").map(({ id, row }) => decode(id, row));
+}
+
+/** Forgets a used KeyPackage, unless it is the last resort. */
+export function consumeKeyPackage(writer: StoreWriter, keyPackage: StoredKeyPackage): void {
+  if (!keyPackage.lastResort) writer.delete("key_packages", keyPackage.id);
+}
+
+function encode(keyPackage: StoredKeyPackage): Uint8Array {
+  return new ByteWriter().u16(keyPackage.suite).u8(keyPackage.lastResort ? 1 : 0)
+    .vector32(keyPackage.publicBytes).vector32(keyPackage.privateBytes).finish();
+}
+
+function decode(id: string, row: Uint8Array): StoredKeyPackage {
+  const reader = new ByteReader(row);
+  const keyPackage = {
+    id,
+    suite: reader.u16(),
+    lastResort: reader.u8() === 1,
+    publicBytes: reader.vector32(1 << 20),
+    privateBytes: reader.vector32(1 << 20),
+  };
+  reader.end();
+  return keyPackage;
+}

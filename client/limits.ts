@@ -1,0 +1,30 @@
+/** Limits of the client's side: one file, every number named. Times in milliseconds. */
+
+/** How long a request may wait for its answer. */
+export const REQUEST_TIMEOUT_MS = 30_000;
+/** Requests in flight on one connection. */
+export const MAX_REQUESTS_IN_FLIGHT = 256;
+/** A PING goes out after this much silence, and the relay counts as gone after the second figure. */
+export const PING_AFTER_MS = 20_000;
+export const DEAD_AFTER_MS = 40_000;
+/** Deliveries are acknowledged after so many, or after so long. */
+export const ACK_EVERY = 16;
+export const ACK_AFTER_MS = 100;
+/** Reconnect: first pause, longest pause; the pause doubles, with up to half of it random. */
+export const RECONNECT_FIRST_MS = 250;
+export const RECONNECT_LONGEST_MS = 30_000;
+/** How often a commit or a join that lost its race is tried again. */
+export const MAX_COMMIT_ATTEMPTS = 64;
+export const CONFLICT_PAUSE_MS = 40;
+/** Unused KeyPackages kept on the relay, by suite, and the number under which more are published. */
+export const KEY_PACKAGES_WANTED = { 0x0052: 12, 0x0051: 4 } as const;
+export const KEY_PACKAGES_LOW = { 0x0052: 6, 0x0051: 2 } as const;
+/** A member renews its leaf after so many own messages or so long. */
+export const SELF_UPDATE_MESSAGES = 50;
+export const SELF_UPDATE_AFTER_MS = 86_400_000;
+/** Messages of a conversation that may wait in the outbox. */
+export const MAX_OUTBOX_MESSAGES = 1_000;
+/** How long a message is tried before its sender is told that it expired. */
+export const OUTBOX_LIFETIME_MS = 7 * 86_400_000;
+/** How long a joiner waits for the Welcome of a direct message that the other side has just opened. */
+export const WELCOME_WAIT_MS = 10_000;

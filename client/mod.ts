@@ -1,0 +1,18 @@
+/** Arona's client: for the terminal, for commands, and for bots. */
+
+export { AronaClient, type ClientOptions, type MemberInfo, openClient } from "./client.ts";
+export { hasSavedRelay, savedAccount } from "./client.ts";
+export { type Conversation, type Participation } from "./conversation.ts";
+export { type ClientEvent, type ClientEventType, type ConversationRef, type EventOf } from "./events.ts";
+export { type HistoryEntry, type StoredMessage } from "./history.ts";
+export { type Dial, splitEndpoint } from "./discovery/mod.ts";
+export {
+  type Group,
+  type GroupKind,
+  MANDATORY_SUITE,
+  type SuiteId,
+  suiteName,
+  SUITES,
+} from "./groups/mod.ts";
+export { type Contact } from "./identity/mod.ts";
+export { type Sending } from "./outbox.ts";

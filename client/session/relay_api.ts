@@ -1,0 +1,215 @@
+/** The relay's requests as typed functions (PROTOCOL.md section 9); answers are parsed here and nowhere else. */
+
+import {
+  AronaError,
+  type Control,
+  type ControlFields,
+  type DeviceId,
+  FrameType,
+  type GroupId,
+  parseDeviceId,
+  parseGroupId,
+} from "../../proto/mod.ts";
+import type { GroupKind, SuiteId } from "../groups/mod.ts";
+import type { RelayLink } from "./link.ts";
+
+/** A group as the relay knows it. */
+export interface RelayGroup {
+  readonly group: GroupId;
+  readonly kind: GroupKind;
+  readonly name: string;
+  readonly epoch: number;
+  readonly suite: number;
+  readonly members: number;
+}
+
+/** A member as the relay knows it: where it routes to, not who the person is. */
+export interface RelayMember {
+  readonly account: string;
+  readonly device: DeviceId;
+  readonly admin: boolean;
+  readonly online: boolean;
+}
+
+/** What JOIN answers. */
+export type ChannelLookup =
+  | { readonly exists: false }
+  | {
+    readonly exists: true;
+    readonly group: GroupId;
+    readonly epoch: number;
+    readonly groupInfo: Uint8Array;
+  };
+
+/** A commit on its way to the relay. */
+export interface CommitRequest {
+  readonly group: GroupId;
+  /** Before the commit. */
+  readonly epoch: number;
+  readonly add: readonly DeviceId[];
+  readonly remove: readonly DeviceId[];
+  readonly external: boolean;
+  /** New lists of account names, where the commit changes them. */
+  readonly admins?: readonly string[];
+  readonly banned?: readonly string[];
+  readonly commit: Uint8Array;
+  readonly welcome?: Uint8Array;
+  readonly groupInfo?: Uint8Array;
+}
+
+const EMPTY = new Uint8Array();
+
+/** Typed requests over one link. */
+export class RelayApi {
+  constructor(readonly link: RelayLink) {}
+
+  /** @returns unused KeyPackages of this device on the relay */
+  async publishKeyPackages(
+    suite: SuiteId,
+    keyPackages: readonly Uint8Array[],
+    options: { lastResort: boolean },
+  ): Promise<number> {
+    const { fields } = await this.link.request(
+      FrameType.KEYS,
+      { op: "publish", suite, lastResort: options.lastResort },
+      { blobs: keyPackages },
+    );
+    return number(fields, "unused");
+  }
+
+  /** One KeyPackage for each device of `account`. */
+  async claimKeyPackages(account: string, suite: SuiteId): Promise<Uint8Array[]> {
+    const { blobs } = await this.link.request(FrameType.KEYS, { op: "claim", account, suite });
+    return [...blobs];
+  }
+
+  /** Certificate and device key of each device of `account`. */
+  async lookup(account: string): Promise<{ certificate: Uint8Array; deviceKey: Uint8Array }[]> {
+    const { blobs } = await this.link.request(FrameType.KEYS, { op: "lookup", account });
+    const devices = [];
+    for (let i = 0; i + 1 < blobs.length; i += 2) {
+      devices.push({ certificate: blobs[i], deviceKey: blobs[i + 1] });
+    }
+    return devices;
+  }
+
+  async lookupChannel(channel: string): Promise<ChannelLookup> {
+    const answer = await this.link.request(FrameType.JOIN, { channel });
+    if (answer.fields.exists !== true) return { exists: false };
+    return {
+      exists: true,
+      group: parseGroupId(answer.fields.group),
+      epoch: number(answer.fields, "epoch"),
+      groupInfo: blob(answer, 0),
+    };
+  }
+
+  async createGroup(
+    request: {
+      group: GroupId;
+      kind: GroupKind;
+      suite: SuiteId;
+      name?: string;
+      peer?: string;
+      groupInfo?: Uint8Array;
+    },
+    onAnswer: (answer: Control) => Promise<void>,
+  ): Promise<void> {
+    const { groupInfo, ...fields } = request;
+    await this.link.request(FrameType.GROUP, { op: "create", ...fields }, {
+      blobs: groupInfo === undefined ? [] : [groupInfo],
+      onAnswer,
+    });
+  }
+
+  /** @param onAnswer runs in stream order, before any delivery of the new epoch */
+  async commit(request: CommitRequest, onAnswer: (answer: Control) => Promise<void>): Promise<void> {
+    const { commit, welcome, groupInfo, ...fields } = request;
+    await this.link.request(FrameType.GROUP, { op: "commit", ...fields }, {
+      blobs: [commit, welcome ?? EMPTY, groupInfo ?? EMPTY],
+      onAnswer,
+    });
+  }
+
+  /** Commits from `epoch` on, as many as the relay gives at once. */
+  async sync(
+    group: GroupId,
+    epoch: number,
+  ): Promise<{ epoch: number; from: number; gone: boolean; commits: readonly Uint8Array[] }> {
+    const { fields, blobs } = await this.link.request(FrameType.GROUP, { op: "sync", group, epoch });
+    return {
+      epoch: number(fields, "epoch"),
+      from: number(fields, "from"),
+      gone: fields.gone === true,
+      commits: blobs,
+    };
+  }
+
+  async groups(): Promise<RelayGroup[]> {
+    const { fields } = await this.link.request(FrameType.GROUP, { op: "list" });
+    return list(fields, "groups").map((entry) => ({
+      group: parseGroupId(entry.group),
+      kind: text(entry, "kind") as GroupKind,
+      name: typeof entry.name === "string" ? entry.name : "",
+      epoch: number(entry, "epoch"),
+      suite: number(entry, "suite"),
+      members: number(entry, "members"),
+    }));
+  }
+
+  async channels(): Promise<{ name: string; members: number }[]> {
+    const { fields } = await this.link.request(FrameType.GROUP, { op: "channels" });
+    return list(fields, "channels").map((entry) => ({
+      name: text(entry, "name"),
+      members: number(entry, "members"),
+    }));
+  }
+
+  async members(group: GroupId): Promise<RelayMember[]> {
+    const { fields } = await this.link.request(FrameType.GROUP, { op: "members", group });
+    return list(fields, "members").map((entry) => ({
+      account: text(entry, "account"),
+      device: parseDeviceId(entry.device),
+      admin: entry.admin === true,
+      online: entry.online === true,
+    }));
+  }
+
+  async resetDirect(group: GroupId): Promise<void> {
+    await this.link.request(FrameType.GROUP, { op: "reset", group });
+  }
+
+  async part(group: GroupId, statement: Uint8Array): Promise<void> {
+    await this.link.request(FrameType.PART, { group }, { blobs: [statement] });
+  }
+}
+
+function blob(answer: Control, index: number): Uint8Array {
+  const bytes = answer.blobs[index];
+  if (bytes === undefined) throw malformed(`blob ${index}`);
+  return bytes;
+}
+
+function number(fields: ControlFields, name: string): number {
+  const value = fields[name];
+  if (typeof value !== "number" || !Number.isSafeInteger(value)) throw malformed(name);
+  return value;
+}
+
+function text(fields: ControlFields, name: string): string {
+  const value = fields[name];
+  if (typeof value !== "string") throw malformed(name);
+  return value;
+}
+
+function list(fields: ControlFields, name: string): ControlFields[] {
+  const value = fields[name];
+  if (!Array.isArray(value) || value.some((entry) => typeof entry !== "object" || entry === null)) {
+    throw malformed(name);
+  }
+  return value;
+}
+
+function malformed(what: string): AronaError {
+  return new AronaError("BAD_FRAME", `Cannot understand the relay: its answer lacks "${what}"`);
+}

@@ -1,0 +1,169 @@
+/** A relay and its people for tests: real sockets on loopback, stores in memory, everything ended at the end of the test. */
+
+import {
+  type AronaClient,
+  type ClientEvent,
+  type ClientEventType,
+  type Conversation,
+  type EventOf,
+  openClient,
+} from "../../client/mod.ts";
+import { createMemoryStore, type Store } from "../../client/store/mod.ts";
+import { connectTcp, type CryptoProvider, parseLink, selectProvider, systemClock } from "../../proto/mod.ts";
+import {
+  MemoryMailboxStore,
+  MemoryRelayStore,
+  type RelayStore,
+  type RunningRelay,
+  startRelay,
+} from "../../server/mod.ts";
+
+const WAIT_MS = 20_000;
+
+/** A person with a client, and what it has reported. */
+export class Person {
+  readonly events: ClientEvent[] = [];
+  readonly #wakers = new Set<() => void>();
+
+  constructor(readonly name: string, readonly client: AronaClient, readonly store: Store) {
+    client.onAny((event) => {
+      this.events.push(event);
+      for (const wake of [...this.#wakers]) wake();
+    });
+  }
+
+  /** Texts of the messages seen in a conversation, own ones too. */
+  texts(title: string): string[] {
+    return this.of("MsgCreated").filter((event) => event.group === title).map((event) => event.text);
+  }
+
+  of<T extends ClientEventType>(type: T): EventOf<T>[] {
+    return this.events.filter((event): event is EventOf<T> => event.type === type);
+  }
+
+  hears(text: string): Promise<void> {
+    return this.until(
+      `to hear ${JSON.stringify(text)}`,
+      () => this.of("MsgCreated").some((event) => event.text === text),
+    );
+  }
+
+  /** Waits for a conversation that this device takes part in. */
+  async has(title: string): Promise<Conversation> {
+    const find = () =>
+      this.client.conversations().find((c) => c.title === title && c.participation === "member");
+    await this.until(`to be in ${title}`, () => find() !== undefined);
+    return find()!;
+  }
+
+  async says(conversation: Conversation, text: string): Promise<string> {
+    const sending = this.client.send(conversation, text);
+    await sending.accepted;
+    return sending.id;
+  }
+
+  /** Waits for an event to make `condition` true. No polling: it is looked at after each event. */
+  async until(what: string, condition: () => boolean): Promise<void> {
+    if (condition()) return;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const wake = () => condition() && resolve();
+    this.#wakers.add(wake);
+    const late = setTimeout(() => {
+      const seen = this.events.slice(-8).map((event) => JSON.stringify(event)).join("\n  ");
+      reject(new Error(`${this.name} waited in vain ${what}; last events:\n  ${seen}`));
+    }, WAIT_MS);
+    await promise.finally(() => {
+      clearTimeout(late);
+      this.#wakers.delete(wake);
+    });
+  }
+}
+
+/** One relay and everybody who uses it. */
+export class World {
+  readonly people = new Map<string, Person>();
+
+  private constructor(
+    public relay: RunningRelay,
+    readonly store: RelayStore,
+    readonly crypto: CryptoProvider,
+  ) {}
+
+  static async open(options: { store?: RelayStore; inviteOnly?: boolean } = {}): Promise<World> {
+    const crypto = await selectProvider();
+    const store = options.store ?? new MemoryRelayStore();
+    return new World(
+      await startTestRelay(crypto, store, { port: 0, inviteOnly: options.inviteOnly }),
+      store,
+      crypto,
+    );
+  }
+
+  /** A connected person; the same name again goes on with the same store. */
+  async person(
+    name: string,
+    options: { store?: Store; link?: string; connect?: boolean } = {},
+  ): Promise<Person> {
+    const store = options.store ?? createMemoryStore();
+    const client = await openClient({
+      store,
+      crypto: this.crypto,
+      dial: connectTcp,
+      link: options.link ?? this.relay.link,
+      username: name,
+    });
+    const person = new Person(name, client, store);
+    this.people.set(name, person);
+    if (options.connect !== false) await client.connect();
+    return person;
+  }
+
+  /** Closes a person's client and opens it again from its store. */
+  async restart(person: Person): Promise<Person> {
+    await person.client.close();
+    return await this.person(person.name, { store: person.store });
+  }
+
+  /** Stops the relay and starts it again on the same port with the same store; memory is gone. */
+  async restartRelay(): Promise<void> {
+    const { port } = parseLink(this.relay.link);
+    await this.relay.stop();
+    this.relay = await startTestRelay(this.crypto, this.store, { port });
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.people.values()].map((person) => person.client.close()));
+    await this.relay.stop();
+    this.store.close();
+  }
+}
+
+/** Runs `story` in a fresh world and ends it whatever happens. */
+export async function inWorld(
+  story: (world: World) => Promise<void>,
+  options: Parameters<typeof World.open>[0] = {},
+) {
+  const world = await World.open(options);
+  try {
+    await story(world);
+  } finally {
+    await world.close();
+  }
+}
+
+function startTestRelay(
+  crypto: CryptoProvider,
+  store: RelayStore,
+  options: { port: number; inviteOnly?: boolean },
+): Promise<RunningRelay> {
+  return startRelay({
+    listen: { hostname: "127.0.0.1", port: options.port },
+    store,
+    mailboxes: new MemoryMailboxStore(),
+    crypto,
+    clock: systemClock,
+    name: "test",
+    inviteOnly: options.inviteOnly,
+    log: () => {},
+  });
+}
