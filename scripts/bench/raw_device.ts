@@ -64,6 +64,9 @@ export class RawDevice {
   /** Called for each delivery. */
   onDelivery: () => void = () => {};
   onAnswer: () => void = () => {};
+  /** While true nothing is read: what arrives stays in the kernel's buffers and costs this process nothing. */
+  paused = false;
+  #resume: () => void = () => {};
   #request = 1;
   #next: number;
   #acknowledged: number;
@@ -118,13 +121,16 @@ export class RawDevice {
     }));
   }
 
-  close(): Promise<void> {
-    return this.connection.close();
+  /** Reads again. */
+  resume(): void {
+    this.paused = false;
+    this.#resume();
   }
 
   async #read(): Promise<void> {
     try {
       for (;;) {
+        if (this.paused) await new Promise<void>((wake) => this.#resume = wake);
         const frames = await this.connection.receive();
         if (frames === null) return;
         for (const frame of frames) {

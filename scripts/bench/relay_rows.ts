@@ -121,7 +121,7 @@ export async function deliveryRows(crypto: CryptoProvider, members: number, roun
         budget: bytes === 2_800 ? 8 : 4,
       });
     }
-    const latencies = await latency(devices, { group, messages: 40 });
+    const latencies = await latency(devices, { group, messages: 50 });
     rows.push({
       row: `idle delivery latency p50, channel of ${members}, relay only`,
       value: median(latencies),
@@ -207,26 +207,32 @@ async function burst(
   return expected;
 }
 
-/** Milliseconds from submitting to each arrival, one message at a time. */
+/**
+ * Milliseconds from submitting a message to its arrival at one member, at all places in the channel in turn. The other members do not
+ * read meanwhile: their work would be measured with the relay's.
+ */
 async function latency(
   devices: readonly RawDevice[],
   options: { group: GroupId; messages: number },
 ): Promise<number[]> {
+  const [sender, ...receivers] = devices;
   const latencies: number[] = [];
+  for (const device of receivers) device.paused = true;
+  sender.submit(options.group, { epoch: MESSAGE_EPOCH, bytes: 2_800 }); // ends the reads that are under way
+  await settle();
   for (let i = 0; i < options.messages; i++) {
-    const sender = devices[i % devices.length];
+    const receiver = receivers[Math.floor(i * receivers.length / options.messages)];
+    const before = receiver.delivered;
+    receiver.resume();
+    await new Promise((wake) => setTimeout(wake, 60)); // it reads what waited for it
+    if (receiver.delivered === before && i > 0) throw new Error("Cannot measure: a member got nothing");
     const { promise, resolve } = Promise.withResolvers<void>();
-    let missing = devices.length - 1;
+    receiver.onDelivery = resolve;
     const begun = performance.now();
-    for (const device of devices) {
-      device.onDelivery = () => {
-        latencies.push(performance.now() - begun);
-        if (--missing === 0) resolve();
-      };
-    }
     sender.submit(options.group, { epoch: MESSAGE_EPOCH, bytes: 2_800 });
     await promise;
-    await new Promise((wake) => setTimeout(wake, 20));
+    latencies.push(performance.now() - begun);
+    receiver.paused = true;
   }
   return latencies;
 }
