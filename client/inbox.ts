@@ -200,6 +200,7 @@ export class Inbox {
     }
     await conversation.mutex.run(async () => {
       const group = conversation.group;
+      const ciphertextId = `ciphertext/${toHex(context.crypto.digest("SHA-256", delivery.payload))}`;
       let opened;
       let content: Content;
       try {
@@ -207,8 +208,8 @@ export class Inbox {
         content = decodeContent(opened.plaintext);
       } catch (error) {
         if (!(error instanceof AronaError)) throw error;
-        // The same ciphertext again: MLS has used its key up. Anything else is worth a mark.
-        if (isStored(context.store, conversation.id, `envelope/${toHex(delivery.envelope)}`)) return;
+        // The same ciphertext again, under whatever envelope id: MLS has used its key up. Anything else is worth a mark.
+        if (isStored(context.store, conversation.id, ciphertextId)) return;
         return this.#gap(conversation, `a message could not be verified: ${error.message}`);
       }
       const { next, sender } = opened;
@@ -217,7 +218,7 @@ export class Inbox {
       let emitLater = () => {};
       context.store.write((writer) => {
         conversation.saveGroup(context.engine, writer, next);
-        remember(writer, conversation.id, `envelope/${toHex(delivery.envelope)}`);
+        remember(writer, conversation.id, ciphertextId);
         if (!repeated) emitLater = applyContent(context, conversation, { writer, content, sender });
       });
       conversation.advance(next);

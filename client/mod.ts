@@ -16,3 +16,4 @@ export {
 } from "./groups/mod.ts";
 export { type Contact } from "./identity/mod.ts";
 export { type Sending } from "./outbox.ts";
+export { sanitizeText } from "./sanitize.ts";

@@ -17,9 +17,15 @@ import {
   type SenderContextParams,
 } from "@hpke/core";
 import { shake256 } from "@noble/hashes/sha3.js";
-import { concatBytes, equalBytes, utf8 } from "../../proto/bytes.ts";
-import type { AeadName, CryptoProvider, KemName } from "../../proto/crypto/provider.ts";
-import { AronaError } from "../../proto/errors.ts";
+import {
+  type AeadName,
+  AronaError,
+  concatBytes,
+  type CryptoProvider,
+  equalBytes,
+  type KemName,
+  utf8,
+} from "../../proto/mod.ts";
 import { type SuiteId, SUITES } from "./suite.ts";
 
 type Bytes = ArrayBufferLike | ArrayBufferView;
@@ -154,20 +160,20 @@ export function createCipherSuite(crypto: CryptoProvider, id: SuiteId): MlsCiphe
         const { ct, enc } = await hpke.seal({ recipientPublicKey, info }, plaintext, aad);
         return { ct: view(ct), enc: view(enc) };
       },
-      async open(recipientKey, enc, ciphertext, info, aad = new Uint8Array()) {
-        return view(await hpke.open({ recipientKey, enc, info }, ciphertext, aad));
-      },
+      open: (recipientKey, enc, ciphertext, info, aad = new Uint8Array()) =>
+        opening(async () => view(await hpke.open({ recipientKey, enc, info }, ciphertext, aad))),
       async exportSecret(recipientPublicKey, exporterContext, length, info) {
         const context = await hpke.createSenderContext({ recipientPublicKey, info });
         return { enc: view(context.enc), secret: view(await context.export(exporterContext, length)) };
       },
-      async importSecret(recipientKey, exporterContext, enc, length, info) {
-        const context = await hpke.createRecipientContext({ recipientKey, enc, info });
-        return view(await context.export(exporterContext, length));
-      },
+      importSecret: (recipientKey, exporterContext, enc, length, info) =>
+        opening(async () => {
+          const context = await hpke.createRecipientContext({ recipientKey, enc, info });
+          return view(await context.export(exporterContext, length));
+        }),
       // The library's own copies are skipped: providers remember keys by their array.
-      importPublicKey: (bytes) => Promise.resolve(opaque("public", bytes, KEM_BYTES[kem].publicKey)),
-      importPrivateKey: (bytes) => Promise.resolve(opaque("private", bytes, KEM_BYTES[kem].privateKey)),
+      importPublicKey: (bytes) => attempt(() => opaque("public", bytes, KEM_BYTES[kem].publicKey)),
+      importPrivateKey: (bytes) => attempt(() => opaque("private", bytes, KEM_BYTES[kem].privateKey)),
       exportPublicKey: (key) => Promise.resolve(bytesOf(key)),
       exportPrivateKey: (key) => Promise.resolve(bytesOf(key)),
       deriveKeyPair: async (inputKey) => remember(await kemAdapter.deriveKeyPair(inputKey)),
@@ -310,6 +316,17 @@ function createAead(crypto: CryptoProvider, aead: AeadName): AeadInterface {
 function opened(plaintext: Uint8Array | null): Uint8Array {
   if (plaintext === null) throw new AronaError("BAD_MLS", "Cannot open ciphertext: its tag does not fit");
   return plaintext;
+}
+
+/** What HPKE says about a wrong ciphertext, in Arona's words. */
+async function opening(action: () => Promise<Uint8Array>): Promise<Uint8Array> {
+  try {
+    return await action();
+  } catch (cause) {
+    throw new AronaError("BAD_MLS", "Cannot open HPKE ciphertext: it is not for this key and context", {
+      cause,
+    });
+  }
 }
 
 /** A promise of what `action` returns or throws. */

@@ -1,7 +1,6 @@
 /** Translates decoded commits and trees into the plain terms of the group's rules. */
 
-import type { CryptoProvider } from "../../proto/crypto/provider.ts";
-import type { GroupId } from "../../proto/identity.ts";
+import type { CryptoProvider, GroupId } from "../../proto/mod.ts";
 import type { LeafReader, Occupant } from "./credential.ts";
 import { checkLeafSize, readContextExtensions } from "./group_context.ts";
 import { readLeaveStatements } from "./leave.ts";

@@ -5,10 +5,17 @@
  * A kind that this version does not know is kept as `unsupported`, so that newer clients may add kinds.
  */
 
-import { ByteReader, ByteWriter, fromHex, fromUtf8, toHex, utf8 } from "../../proto/bytes.ts";
-import { AronaError } from "../../proto/errors.ts";
-import { MAX_TEXT_BYTES } from "../../proto/limits.ts";
-import { padmeLength } from "../../proto/padme.ts";
+import {
+  AronaError,
+  ByteReader,
+  ByteWriter,
+  fromHex,
+  fromUtf8,
+  MAX_TEXT_BYTES,
+  padmeLength,
+  toHex,
+  utf8,
+} from "../../proto/mod.ts";
 
 export const MESSAGE_ID_BYTES = 16;
 export const MAX_EMOJI_BYTES = 64;

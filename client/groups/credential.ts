@@ -3,19 +3,20 @@
  * AuthenticationService (RFC 9420 section 5.3.1) that checks it.
  */
 
-import { concatBytes, toHex } from "../../proto/bytes.ts";
-import type { CryptoProvider } from "../../proto/crypto/provider.ts";
-import { AronaError } from "../../proto/errors.ts";
 import {
   type AccountName,
+  AronaError,
+  concatBytes,
+  type CryptoProvider,
   decodeCertificate,
   type DeviceCertificate,
   type DeviceId,
   type Fingerprint,
   fingerprintOf,
   type SignatureAlgorithm,
+  toHex,
   verifyCertificate,
-} from "../../proto/identity.ts";
+} from "../../proto/mod.ts";
 import { type Credential, defaultCredentialTypes, type LeafNode } from "./mls_library.ts";
 
 /** Verified certificates that are remembered: a few groups of 1,000. */

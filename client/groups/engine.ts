@@ -1,10 +1,18 @@
 /** The MLS engine: state in, new state out, with Arona's rules on every commit, made or received. */
 
-import { ByteReader, ByteWriter, concatBytes, fromHex, toHex } from "../../proto/bytes.ts";
-import type { Clock } from "../../proto/clock.ts";
-import type { CryptoProvider } from "../../proto/crypto/provider.ts";
-import { AronaError } from "../../proto/errors.ts";
-import { type DeviceId, fingerprintOf, type GroupId } from "../../proto/identity.ts";
+import {
+  AronaError,
+  ByteReader,
+  ByteWriter,
+  type Clock,
+  concatBytes,
+  type CryptoProvider,
+  type DeviceId,
+  fingerprintOf,
+  fromHex,
+  type GroupId,
+  toHex,
+} from "../../proto/mod.ts";
 import { createCipherSuite } from "./cipher_suite.ts";
 import { readOccupants, viewCommit, viewGroup } from "./commit_view.ts";
 import { createAuthenticator, createLeafReader, type LeafReader, type Occupant } from "./credential.ts";

@@ -1,6 +1,6 @@
 /** What the rest of the client sees of MLS: groups and members as values, and the engine's interface. */
 
-import type { AccountName, DeviceCertificate, DeviceId, Fingerprint, GroupId } from "../../proto/identity.ts";
+import type { AccountName, DeviceCertificate, DeviceId, Fingerprint, GroupId } from "../../proto/mod.ts";
 import type { GroupKind } from "./group_settings.ts";
 import type { SuiteId } from "./suite.ts";
 

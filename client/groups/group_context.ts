@@ -1,7 +1,6 @@
 /** The GroupContext extensions that every Arona group has: what its members must support, and its settings. */
 
-import { equalBytes } from "../../proto/bytes.ts";
-import { AronaError } from "../../proto/errors.ts";
+import { AronaError, equalBytes } from "../../proto/mod.ts";
 import { decodeSettings, encodeSettings, type GroupSettings, SETTINGS_EXTENSION } from "./group_settings.ts";
 import {
   defaultCredentialTypes,

@@ -5,10 +5,18 @@
  * repeats, so equal settings have equal bytes.
  */
 
-import { ByteReader, ByteWriter, fromHex, fromUtf8, toHex, utf8 } from "../../proto/bytes.ts";
-import { AronaError } from "../../proto/errors.ts";
-import { type Fingerprint, parseChannelName } from "../../proto/identity.ts";
-import { MAX_GROUP_NAME_CHARACTERS } from "../../proto/limits.ts";
+import {
+  AronaError,
+  ByteReader,
+  ByteWriter,
+  type Fingerprint,
+  fromHex,
+  fromUtf8,
+  MAX_GROUP_NAME_CHARACTERS,
+  parseChannelName,
+  toHex,
+  utf8,
+} from "../../proto/mod.ts";
 
 /** GroupContext extension type, from the private use range (RFC 9420 section 17.3). */
 export const SETTINGS_EXTENSION = 0xf0a0;

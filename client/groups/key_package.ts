@@ -1,8 +1,6 @@
 /** KeyPackages: made for others to claim, and checked when they come from others. */
 
-import { ByteReader, ByteWriter } from "../../proto/bytes.ts";
-import { AronaError } from "../../proto/errors.ts";
-import { encodeCertificate } from "../../proto/identity.ts";
+import { AronaError, ByteReader, ByteWriter, encodeCertificate } from "../../proto/mod.ts";
 import { lifetimeOf } from "./commit_view.ts";
 import { CLOCK_SKEW_MS, type LeafReader, type Occupant } from "./credential.ts";
 import type { KeyPackagePair, LocalDevice } from "./group.ts";

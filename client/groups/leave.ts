@@ -6,10 +6,16 @@
  * data. The hash ties a statement to one leaf, so it cannot be used against a device that has come back.
  */
 
-import { ByteWriter, concatBytes, equalBytes, fromHex, utf8 } from "../../proto/bytes.ts";
-import type { CryptoProvider } from "../../proto/crypto/provider.ts";
-import { AronaError } from "../../proto/errors.ts";
-import type { GroupId } from "../../proto/identity.ts";
+import {
+  AronaError,
+  ByteWriter,
+  concatBytes,
+  type CryptoProvider,
+  equalBytes,
+  fromHex,
+  type GroupId,
+  utf8,
+} from "../../proto/mod.ts";
 import type { Occupant } from "./credential.ts";
 import { type SuiteId, SUITES } from "./suite.ts";
 

@@ -3,8 +3,7 @@
  * before it is sent. Pure functions over plain data; that the signatures and certificates hold is the business of others.
  */
 
-import { AronaError } from "../../proto/errors.ts";
-import { MAX_GROUP_MEMBERS } from "../../proto/limits.ts";
+import { AronaError, MAX_GROUP_MEMBERS } from "../../proto/mod.ts";
 import { CLOCK_SKEW_MS, isCertificateCurrent, type Occupant } from "./credential.ts";
 import type { GroupSettings } from "./group_settings.ts";
 

@@ -6,8 +6,7 @@
  * use, and only those that differ from today's are kept.
  */
 
-import { ByteReader, ByteWriter, concatBytes, equalBytes } from "../../proto/bytes.ts";
-import { AronaError } from "../../proto/errors.ts";
+import { AronaError, ByteReader, ByteWriter, concatBytes, equalBytes } from "../../proto/mod.ts";
 import type { GroupParts } from "./group.ts";
 import {
   type ClientState,

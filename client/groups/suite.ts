@@ -1,8 +1,12 @@
 /** The MLS cipher suites that a group can have: code points, algorithms and names (draft-ietf-mls-pq-ciphersuites). */
 
-import type { AeadName, KemName, MlDsaName } from "../../proto/crypto/provider.ts";
-import { AronaError } from "../../proto/errors.ts";
-import { SignatureAlgorithm } from "../../proto/identity.ts";
+import {
+  type AeadName,
+  AronaError,
+  type KemName,
+  type MlDsaName,
+  SignatureAlgorithm,
+} from "../../proto/mod.ts";
 
 /** What a suite is made of. Hash and KDF are SHA-384 and HKDF-SHA384 (HPKE id 0x0002) in all of them. */
 export interface Suite {
