@@ -7,6 +7,7 @@ import { AronaError, DeliveryKind, fromHex, toHex } from "../proto/mod.ts";
 import { checkCommit } from "./commit_rules.ts";
 import { shareDelivery } from "./delivery.ts";
 import type { GroupState } from "./group_directory.ts";
+import { PushResult } from "./mailbox.ts";
 import { welcomeDelivery } from "./recipients.ts";
 import type { CommitRequest } from "./schema.ts";
 import type { Answer, Caller, Services } from "./services.ts";
@@ -69,7 +70,10 @@ export function acceptCommit(services: Services, caller: Caller, request: Commit
         },
         { group: request.group, sender: "" },
       );
-      for (const recipient of audience) services.bus.deliver(recipient, delivery);
+      for (const recipient of audience) {
+        const result = services.bus.deliver(recipient, delivery);
+        if (result !== PushResult.QUEUED) services.log({ type: "mailbox_collapsed" });
+      }
       deliverWelcomes(services, state, commit);
     },
   };

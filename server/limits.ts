@@ -8,16 +8,18 @@ export const MAX_CONNECTIONS_PER_ADDRESS = 16;
 export const MAX_CONNECTIONS = 16_384;
 /** Connections that have not finished AUTH yet. */
 export const MAX_PENDING_CONNECTIONS = 512;
-/** A connection that says nothing is asked after this time, and cut after the second. */
+/** A connection that says nothing is asked after this time. */
 export const PING_AFTER_MS = 60_000;
+/** A connection that has said nothing for so long is cut. */
 export const SILENCE_TIMEOUT_MS = 120_000;
 /** How often connections are looked over. */
 export const SWEEP_INTERVAL_MS = 15_000;
 
 // Sending
 
-/** Deliveries are not handed to a connection while it has more than this queued, and again from the second figure down. */
+/** Deliveries are not handed to a connection while it has more than this queued. */
 export const SEND_HIGH_WATER_BYTES = 262_144;
+/** From here down they are handed over again. */
 export const SEND_LOW_WATER_BYTES = 65_536;
 /** Events and receipts are not sent to a connection that has more than this queued. */
 export const MAX_UNASKED_QUEUED_BYTES = 1_048_576;
@@ -32,11 +34,13 @@ export const MAX_INLINE_PAYLOAD_BYTES = 786_432;
 
 // Requests
 
-/** Messages of an account: per second, and at once. */
+/** Messages of an account in a second, over time. */
 export const MESSAGES_PER_SECOND = 20;
+/** Messages of an account at once. */
 export const MESSAGE_BURST = 100;
-/** Control requests of an account: per second, and at once. */
+/** Control requests of an account in a second, over time. */
 export const REQUESTS_PER_SECOND = 50;
+/** Control requests of an account at once. */
 export const REQUEST_BURST = 400;
 /** KeyPackage claims of an account: in a minute, all at once if it likes. */
 export const CLAIMS_PER_MINUTE = 60;
@@ -47,7 +51,9 @@ export const MAX_REFUSALS_IN_ROW = 1_000;
 
 // Mailboxes
 
+/** Envelopes that wait for one device. */
 export const MAX_MAILBOX_ENTRIES = 1_024;
+/** Their bytes. */
 export const MAX_MAILBOX_BYTES = 8_388_608;
 /** One sender's share of a mailbox: one part in so many. */
 export const MAILBOX_SENDER_SHARE = 4;
@@ -60,21 +66,29 @@ export const MAX_WAITING_RECEIPTS = 256;
 
 // Groups
 
-/** Commits kept for a group, and their bytes. */
+/** Commits kept for a group. */
 export const MAX_LOG_COMMITS = 256;
+/** Their bytes. */
 export const MAX_LOG_BYTES = 8_388_608;
-/** What one `sync` answers. */
+/** Commits in one `sync` answer. */
 export const MAX_SYNC_COMMITS = 64;
+/** Their bytes; a single larger commit is answered all the same. */
 export const MAX_SYNC_BYTES = 4_194_304;
+/** One commit. */
 export const MAX_COMMIT_BYTES = 4_194_304;
+/** Groups of the relay. */
 export const MAX_GROUPS = 65_536;
+/** Groups that an account is in. */
 export const MAX_GROUPS_PER_ACCOUNT = 256;
+/** Admins of a group. */
 export const MAX_ADMINS_PER_GROUP = 32;
+/** Accounts that a group keeps out. */
 export const MAX_BANNED_PER_GROUP = 1_000;
 /** Channels in one `channels` answer. */
 export const MAX_LISTED_CHANNELS = 1_000;
-/** Welcomes that wait for one device, and their bytes. */
+/** Welcomes that wait for one device. */
 export const MAX_WELCOMES_PER_DEVICE = 64;
+/** Their bytes. */
 export const MAX_WELCOME_BYTES_PER_DEVICE = 67_108_864;
 /** How long one member has to commit a leaver's Remove before the next one is asked. */
 export const LEAVE_ASK_INTERVAL_MS = 10_000;
@@ -83,19 +97,25 @@ export const MAX_LEAVE_STATEMENT_BYTES = 32 + 3_309;
 
 // Accounts and keys
 
+/** Accounts of the relay. */
 export const MAX_ACCOUNTS = 100_000;
+/** Devices of an account. */
 export const MAX_DEVICES_PER_ACCOUNT = 16;
+/** One KeyPackage. */
 export const MAX_KEY_PACKAGE_BYTES = 65_536;
 /** EVENT `keys_low` when a claim leaves fewer KeyPackages than this. */
 export const KEY_PACKAGES_LOW = 8;
-/** Proof of work in leading zero bits: with few registrations, and with many. */
+/** Proof of work in leading zero bits, with few registrations. */
 export const MIN_REGISTRATION_POW_BITS = 10;
+/** The same with many. */
 export const MAX_REGISTRATION_POW_BITS = 18;
-/** Registrations in this time raise the proof of work, one bit for each so many. */
+/** Registrations in this time raise the proof of work. */
 export const REGISTRATION_WINDOW_MS = 300_000;
+/** One bit more for each so many. */
 export const REGISTRATIONS_PER_POW_BIT = 16;
-/** Invite codes that wait to be used, and how long they may. */
+/** Invite codes that wait to be used. */
 export const MAX_INVITES = 10_000;
+/** How long they may. */
 export const INVITE_LIFETIME_MS = 30 * 86_400_000;
 
 // The relay's own keys
@@ -106,5 +126,3 @@ export const RELAY_KEY_ROTATION_MS = 21 * 86_400_000;
 export const DOCUMENT_RENEWAL_MS = 4 * 86_400_000;
 /** How often both are looked at. */
 export const MAINTENANCE_INTERVAL_MS = 3_600_000;
-/** How long the relay's goodbyes may take. */
-export const SHUTDOWN_GRACE_MS = 1_000;

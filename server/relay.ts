@@ -2,8 +2,6 @@
 
 import {
   acceptSecure,
-  type Clock,
-  type CryptoProvider,
   formatEndpoint,
   formatLink,
   type Listener,
@@ -17,7 +15,7 @@ import {
   type Transport,
 } from "../proto/mod.ts";
 import { Admission } from "./admission.ts";
-import { type Bus, InProcessBus } from "./bus.ts";
+import { InProcessBus } from "./bus.ts";
 import { GroupDirectory } from "./group_directory.ts";
 import { Leaves } from "./leaves.ts";
 import {
@@ -31,74 +29,13 @@ import {
   SWEEP_INTERVAL_MS,
 } from "./limits.ts";
 import type { RelayLog, RelayLogEvent } from "./log.ts";
-import type { MailboxStore } from "./mailbox.ts";
 import { RateLimiter } from "./rate_limit.ts";
 import { Recipients } from "./recipients.ts";
+import type { RelayOptions, RelayStats, RunningRelay } from "./relay_options.ts";
 import { Registration } from "./registration.ts";
 import { RelayIdentity } from "./relay_identity.ts";
-import type { RelayCounters, Services } from "./services.ts";
+import type { Services } from "./services.ts";
 import { openSession, type Session } from "./session.ts";
-import type { RelayStore } from "./store.ts";
-
-/** Options of {@link startRelay}. */
-export interface RelayOptions {
-  /** Where to listen; port 0 lets the system choose. Without it connections come through {@link RunningRelay.serve} only. */
-  readonly listen?: { readonly hostname: string; readonly port: number };
-  /** Stays the caller's: close it after {@link RunningRelay.stop}. */
-  readonly store: RelayStore;
-  readonly mailboxes: MailboxStore;
-  readonly crypto: CryptoProvider;
-  readonly clock: Clock;
-  /** For people; at most 64 characters. */
-  readonly name: string;
-  /** `host:port` as clients reach it. @default where it listens */
-  readonly publicAddresses?: readonly string[];
-  /** @default false */
-  readonly inviteOnly?: boolean;
-  /** Connections from one address; 0 for any number. @default MAX_CONNECTIONS_PER_ADDRESS */
-  readonly maxPerIp?: number;
-  /** Rates for each account, for load tests and large relays. */
-  readonly rates?: { readonly messagesPerSecond?: number; readonly messageBurst?: number };
-  /** @default an in-process one */
-  readonly bus?: Bus;
-  readonly log?: RelayLog;
-  /** Called with each new discovery document. */
-  readonly onDocument?: (document: Uint8Array) => void;
-  /** Stops the relay. */
-  readonly signal?: AbortSignal;
-}
-
-/** Counts for people and metrics. */
-export interface RelayStats extends Readonly<RelayCounters> {
-  readonly connections: number;
-  /** Connections that are logged in. */
-  readonly sessions: number;
-  readonly accounts: number;
-  readonly groups: number;
-  /** Bytes waiting in mailboxes. */
-  readonly mailboxBytes: number;
-}
-
-/** A relay that runs. */
-export interface RunningRelay {
-  /** `host:port` where it listens; empty where it does not. */
-  readonly address: string;
-  /** SHA-256 of its identity key, 43 characters of base64url, as in the link. */
-  readonly fingerprint: string;
-  /** The link for its first address; it changes with {@link setPublicAddresses}. */
-  readonly link: string;
-  /** The signed discovery document's bytes. */
-  document(): Uint8Array;
-  stats(): RelayStats;
-  /** A code that lets one new account in. */
-  createInvite(): string;
-  /** Publishes other addresses, for example a tunnel's. */
-  setPublicAddresses(addresses: readonly string[]): Promise<void>;
-  /** Serves a connection that came another way; resolves at its end and never throws. */
-  serve(transport: Transport): Promise<void>;
-  /** Says goodbye to everybody and closes. Safe to call again. */
-  stop(): Promise<void>;
-}
 
 /**
  * Starts a relay.
@@ -314,16 +251,20 @@ class Relay implements RunningRelay {
 
   /** Runs `action` again and again; what it throws is logged. */
   #every(name: string, intervalMs: number, action: () => void | Promise<void>): void {
-    const again = async () => {
+    const run = async () => {
       try {
         await action();
       } catch (error) {
         this.parts.log({ type: "internal_error", where: name, error });
       }
-      if (this.#stopping === null) schedule();
     };
-    const schedule = () =>
-      this.#timers.set(name, this.options.clock.schedule(intervalMs, () => void again()));
+    const schedule = () => {
+      const cancel = this.options.clock.schedule(intervalMs, () => {
+        schedule();
+        void run();
+      });
+      this.#timers.set(name, cancel);
+    };
     schedule();
   }
 }

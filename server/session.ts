@@ -148,7 +148,7 @@ export class Session implements Listener {
     } finally {
       this.#detach();
     }
-    if (this.#result === null) await this.connection.close();
+    await this.connection.close(); // or waits for the goodbye that is on its way
     return this.#result ?? { reason: "bye" };
   }
 

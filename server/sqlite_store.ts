@@ -1,10 +1,8 @@
 /** RelayStore in an SQLite file: WAL, every transaction on disk before it is reported. */
 
-import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 import type { AccountName, DeviceId, GroupId } from "../proto/mod.ts";
-import { AronaError } from "../proto/mod.ts";
 import { MAX_LOG_BYTES, MAX_LOG_COMMITS, MAX_SYNC_BYTES, MAX_SYNC_COMMITS } from "./limits.ts";
-import { migrate } from "./sqlite_migrations.ts";
+import { type Row, SqliteDatabase } from "./sqlite_database.ts";
 import type {
   CommitRange,
   GroupHead,
@@ -22,8 +20,6 @@ import type {
   StoredWelcome,
 } from "./store.ts";
 
-type Row = Record<string, unknown>;
-
 /**
  * Opens or creates the relay's database.
  *
@@ -31,41 +27,23 @@ type Row = Record<string, unknown>;
  * @throws {AronaError} `CORRUPT_STORE`
  */
 export function openSqliteRelayStore(path: string): RelayStore {
-  let database: DatabaseSync;
-  try {
-    // The file holds the relay's private keys; SQLite gives its own helper files the same mode.
-    if (path !== ":memory:") Deno.openSync(path, { create: true, write: true, mode: 0o600 }).close();
-    database = new DatabaseSync(path);
-    database.exec(
-      "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 2000",
-    );
-    migrate(database);
-  } catch (cause) {
-    if (cause instanceof AronaError) throw cause;
-    throw new AronaError("CORRUPT_STORE", "Cannot open relay database: SQLite refuses the file", {
-      cause,
-      hint: "Check that the data folder can be written and that no other relay uses it.",
-    });
-  }
-  return new SqliteRelayStore(database);
+  return new SqliteRelayStore(SqliteDatabase.open(path));
 }
 
 class SqliteRelayStore implements RelayStore {
-  readonly #statements = new Map<string, StatementSync>();
-
-  constructor(private readonly database: DatabaseSync) {}
+  constructor(private readonly database: SqliteDatabase) {}
 
   identity(): StoredKeyPair | null {
-    const row = this.#get("SELECT public_key, private_key FROM identity");
+    const row = this.database.get("SELECT public_key, private_key FROM identity");
     return row === null ? null : keyPair(row);
   }
 
   saveIdentity(keys: StoredKeyPair): void {
-    this.#run("INSERT OR REPLACE INTO identity VALUES (1, ?, ?)", keys.publicKey, keys.privateKey);
+    this.database.run("INSERT OR REPLACE INTO identity VALUES (1, ?, ?)", keys.publicKey, keys.privateKey);
   }
 
   relayKeys(): StoredRelayKey[] {
-    return this.#all("SELECT * FROM relay_keys ORDER BY not_before").map((row) => ({
+    return this.database.all("SELECT * FROM relay_keys ORDER BY not_before").map((row) => ({
       ...keyPair(row),
       notBeforeMs: row.not_before as number,
       notAfterMs: row.not_after as number,
@@ -74,61 +52,69 @@ class SqliteRelayStore implements RelayStore {
 
   saveRelayKey(key: StoredRelayKey): void {
     const { publicKey, privateKey, notBeforeMs, notAfterMs } = key;
-    this.#run("INSERT INTO relay_keys VALUES (?, ?, ?, ?)", publicKey, privateKey, notBeforeMs, notAfterMs);
+    this.database.run(
+      "INSERT INTO relay_keys VALUES (?, ?, ?, ?)",
+      publicKey,
+      privateKey,
+      notBeforeMs,
+      notAfterMs,
+    );
   }
 
   expireRelayKeys(nowMs: number): void {
-    this.#run("DELETE FROM relay_keys WHERE not_after < ?", nowMs);
+    this.database.run("DELETE FROM relay_keys WHERE not_after < ?", nowMs);
   }
 
   nextSequence(): number {
-    const row = this.#get(
+    const row = this.database.get(
       "INSERT INTO counters VALUES ('sequence', 1) ON CONFLICT DO UPDATE SET value = value + 1 RETURNING value",
     );
     return row!.value as number;
   }
 
   account(account: string): StoredAccount | null {
-    return this.#get("SELECT account, fingerprint FROM accounts WHERE account = ?", account) as
+    return this.database.get("SELECT account, fingerprint FROM accounts WHERE account = ?", account) as
       | StoredAccount
       | null;
   }
 
   accountCount(): number {
-    return this.#count("SELECT count(*) AS n FROM accounts");
+    return this.database.count("SELECT count(*) AS n FROM accounts");
   }
 
   register(
     options: { account: StoredAccount; device: StoredDevice; invite?: Uint8Array; nowMs: number },
   ): RegistrationResult {
     const { account, device, invite } = options;
-    return this.#transaction(() => {
+    return this.database.transaction(() => {
       if (this.account(account.account) !== null || this.device(device.device) !== null) return "taken";
       if (invite !== undefined) {
-        const used = this.#run(
+        const used = this.database.run(
           "DELETE FROM invites WHERE hash = ? AND expires_at >= ?",
           invite,
           options.nowMs,
         );
         if (used !== 1) return "bad_invite";
       }
-      this.#run("INSERT INTO accounts VALUES (?, ?)", account.account, account.fingerprint);
+      this.database.run("INSERT INTO accounts VALUES (?, ?)", account.account, account.fingerprint);
       this.saveDevice(device);
       return "registered";
     });
   }
 
   device(device: DeviceId): StoredDevice | null {
-    const row = this.#get("SELECT * FROM devices WHERE device = ?", device);
+    const row = this.database.get("SELECT * FROM devices WHERE device = ?", device);
     return row === null ? null : storedDevice(row);
   }
 
   devicesOf(account: string): StoredDevice[] {
-    return this.#all("SELECT * FROM devices WHERE account = ? ORDER BY rowid", account).map(storedDevice);
+    return this.database.all("SELECT * FROM devices WHERE account = ? ORDER BY rowid", account).map(
+      storedDevice,
+    );
   }
 
   saveDevice({ device, account, certificate, deviceKey }: StoredDevice): void {
-    this.#run(
+    this.database.run(
       `INSERT INTO devices VALUES (?, ?, ?, ?) ON CONFLICT (device) DO UPDATE SET
        account = excluded.account, certificate = excluded.certificate, device_key = excluded.device_key`,
       device,
@@ -139,10 +125,10 @@ class SqliteRelayStore implements RelayStore {
   }
 
   addInvite(invite: Uint8Array, options: { expiresAtMs: number; nowMs: number; limit: number }): boolean {
-    return this.#transaction(() => {
-      this.#run("DELETE FROM invites WHERE expires_at < ?", options.nowMs);
-      if (this.#count("SELECT count(*) AS n FROM invites") >= options.limit) return false;
-      this.#run("INSERT INTO invites VALUES (?, ?)", invite, options.expiresAtMs);
+    return this.database.transaction(() => {
+      this.database.run("DELETE FROM invites WHERE expires_at < ?", options.nowMs);
+      if (this.database.count("SELECT count(*) AS n FROM invites") >= options.limit) return false;
+      this.database.run("INSERT INTO invites VALUES (?, ?)", invite, options.expiresAtMs);
       return true;
     });
   }
@@ -152,20 +138,25 @@ class SqliteRelayStore implements RelayStore {
     options: { suite: number; keyPackages: readonly Uint8Array[]; lastResort?: Uint8Array; limit: number },
   ): boolean {
     const { suite, keyPackages, lastResort, limit } = options;
-    return this.#transaction(() => {
+    return this.database.transaction(() => {
       if (this.keyPackageCount(device, suite) + keyPackages.length > limit) return false;
       for (const bytes of keyPackages) {
-        this.#run("INSERT INTO key_packages (device, suite, bytes) VALUES (?, ?, ?)", device, suite, bytes);
+        this.database.run(
+          "INSERT INTO key_packages (device, suite, bytes) VALUES (?, ?, ?)",
+          device,
+          suite,
+          bytes,
+        );
       }
       if (lastResort !== undefined) {
-        this.#run("INSERT OR REPLACE INTO last_resorts VALUES (?, ?, ?)", device, suite, lastResort);
+        this.database.run("INSERT OR REPLACE INTO last_resorts VALUES (?, ?, ?)", device, suite, lastResort);
       }
       return true;
     });
   }
 
   keyPackageCount(device: DeviceId, suite: number): number {
-    return this.#count(
+    return this.database.count(
       "SELECT count(*) AS n FROM key_packages WHERE device = ? AND suite = ?",
       device,
       suite,
@@ -173,7 +164,7 @@ class SqliteRelayStore implements RelayStore {
   }
 
   keyPackageCounts(device: DeviceId): Map<number, number> {
-    const rows = this.#all(
+    const rows = this.database.all(
       `SELECT suite, sum(unused) AS n FROM (
          SELECT suite, 1 AS unused FROM key_packages WHERE device = ?1
          UNION ALL SELECT suite, 0 FROM last_resorts WHERE device = ?1
@@ -184,21 +175,21 @@ class SqliteRelayStore implements RelayStore {
   }
 
   takeKeyPackage(device: DeviceId, suite: number): Uint8Array | null {
-    const row = this.#get(
+    const row = this.database.get(
       `DELETE FROM key_packages WHERE number =
          (SELECT number FROM key_packages WHERE device = ? AND suite = ? ORDER BY number LIMIT 1) RETURNING bytes`,
       device,
       suite,
-    ) ?? this.#get("SELECT bytes FROM last_resorts WHERE device = ? AND suite = ?", device, suite);
+    ) ?? this.database.get("SELECT bytes FROM last_resorts WHERE device = ? AND suite = ?", device, suite);
     return row === null ? null : row.bytes as Uint8Array;
   }
 
   groupCount(): number {
-    return this.#count("SELECT count(*) AS n FROM groups");
+    return this.database.count("SELECT count(*) AS n FROM groups");
   }
 
   group(group: GroupId): StoredGroup | null {
-    const row = this.#get("SELECT * FROM groups WHERE group_id = ?", group);
+    const row = this.database.get("SELECT * FROM groups WHERE group_id = ?", group);
     if (row === null) return null;
     return {
       group,
@@ -210,11 +201,11 @@ class SqliteRelayStore implements RelayStore {
       epoch: row.epoch as number,
       admins: JSON.parse(row.admins as string),
       banned: JSON.parse(row.banned as string),
-      members: this.#all(
+      members: this.database.all(
         "SELECT device, account FROM members WHERE group_id = ?",
         group,
       ) as unknown as StoredMember[],
-      leavers: this.#all(
+      leavers: this.database.all(
         "SELECT device, account, statement FROM leavers WHERE group_id = ?",
         group,
       ) as unknown as StoredLeaver[],
@@ -222,15 +213,15 @@ class SqliteRelayStore implements RelayStore {
   }
 
   channel(name: string): GroupId | null {
-    return this.#groupId(this.#get("SELECT group_id FROM groups WHERE channel = ?", name));
+    return this.#groupId(this.database.get("SELECT group_id FROM groups WHERE channel = ?", name));
   }
 
   dm(a: string, b: string): GroupId | null {
-    return this.#groupId(this.#get("SELECT group_id FROM groups WHERE pair = ?", pairOf(a, b)));
+    return this.#groupId(this.database.get("SELECT group_id FROM groups WHERE pair = ?", pairOf(a, b)));
   }
 
   channels(limit: number): { name: string; members: number }[] {
-    return this.#all(
+    return this.database.all(
       `SELECT channel AS name, (SELECT count(*) FROM members WHERE members.group_id = groups.group_id) AS members
        FROM groups WHERE channel IS NOT NULL ORDER BY members DESC, channel LIMIT ?`,
       limit,
@@ -238,13 +229,16 @@ class SqliteRelayStore implements RelayStore {
   }
 
   groupsOfDevice(device: DeviceId): GroupId[] {
-    return this.#all("SELECT group_id FROM members WHERE device = ?", device).map((row) =>
+    return this.database.all("SELECT group_id FROM members WHERE device = ?", device).map((row) =>
       row.group_id as GroupId
     );
   }
 
   groupCountOf(account: string): number {
-    return this.#count("SELECT count(DISTINCT group_id) AS n FROM members WHERE account = ?", account);
+    return this.database.count(
+      "SELECT count(DISTINCT group_id) AS n FROM members WHERE account = ?",
+      account,
+    );
   }
 
   createGroup(
@@ -254,8 +248,8 @@ class SqliteRelayStore implements RelayStore {
     const { group, kind, suite, name, creator, peer } = head;
     const channel = kind === "channel" ? name : null;
     const pair = kind === "dm" && peer !== null ? pairOf(creator, peer) : null;
-    return this.#transaction(() => {
-      const created = this.#run(
+    return this.database.transaction(() => {
+      const created = this.database.run(
         "INSERT INTO groups VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, '[]', ?) ON CONFLICT DO NOTHING",
         group,
         kind,
@@ -276,20 +270,20 @@ class SqliteRelayStore implements RelayStore {
   }
 
   groupInfo(group: GroupId): Uint8Array | null {
-    const row = this.#get("SELECT bytes FROM group_infos WHERE group_id = ?", group);
+    const row = this.database.get("SELECT bytes FROM group_infos WHERE group_id = ?", group);
     return row === null ? null : row.bytes as Uint8Array;
   }
 
   commit(commit: StoredCommit): boolean {
     const { group, epoch } = commit;
-    return this.#transaction(() => {
-      const moved = this.#run(
+    return this.database.transaction(() => {
+      const moved = this.database.run(
         "UPDATE groups SET epoch = epoch + 1 WHERE group_id = ? AND epoch = ?",
         group,
         epoch,
       );
       if (moved !== 1) return false;
-      this.#run(
+      this.database.run(
         "INSERT INTO commits (group_id, epoch, hash, size, bytes) VALUES (?, ?, ?, ?, ?)",
         group,
         epoch,
@@ -299,12 +293,12 @@ class SqliteRelayStore implements RelayStore {
       );
       this.#trimLog(group);
       for (const device of commit.remove) {
-        this.#run("DELETE FROM members WHERE group_id = ? AND device = ?", group, device);
-        this.#run("DELETE FROM leavers WHERE group_id = ? AND device = ?", group, device);
+        this.database.run("DELETE FROM members WHERE group_id = ? AND device = ?", group, device);
+        this.database.run("DELETE FROM leavers WHERE group_id = ? AND device = ?", group, device);
       }
       for (const member of commit.add) {
         this.#saveMember(group, member);
-        this.#run("DELETE FROM leavers WHERE group_id = ? AND device = ?", group, member.device);
+        this.database.run("DELETE FROM leavers WHERE group_id = ? AND device = ?", group, member.device);
       }
       this.#saveRoles(commit);
       if (commit.groupInfo !== undefined) this.#saveGroupInfo(group, commit.groupInfo);
@@ -316,20 +310,21 @@ class SqliteRelayStore implements RelayStore {
   commits(group: GroupId, epoch: number): CommitRange {
     const commits: Uint8Array[] = [];
     let bytes = 0;
-    const sizes = this.#all(
+    const sizes = this.database.all(
       "SELECT epoch, size FROM commits WHERE group_id = ? AND epoch >= ? ORDER BY epoch LIMIT ?",
       group,
       epoch,
       MAX_SYNC_COMMITS,
     );
     if (sizes.length === 0 || sizes[0].epoch !== epoch) {
-      const current = this.#get("SELECT epoch FROM groups WHERE group_id = ?", group)?.epoch as number ?? 0;
+      const current =
+        this.database.get("SELECT epoch FROM groups WHERE group_id = ?", group)?.epoch as number ?? 0;
       return { from: epoch, commits, gone: epoch < current };
     }
     for (const row of sizes) {
       bytes += row.size as number;
       if (commits.length > 0 && bytes > MAX_SYNC_BYTES) break;
-      const found = this.#get(
+      const found = this.database.get(
         "SELECT bytes FROM commits WHERE group_id = ? AND epoch = ?",
         group,
         row.epoch as number,
@@ -340,18 +335,24 @@ class SqliteRelayStore implements RelayStore {
   }
 
   leave(group: GroupId, { device, account, statement }: StoredLeaver): void {
-    this.#transaction(() => {
-      this.#run("DELETE FROM members WHERE group_id = ? AND device = ?", group, device);
-      this.#run("INSERT OR REPLACE INTO leavers VALUES (?, ?, ?, ?)", group, device, account, statement);
+    this.database.transaction(() => {
+      this.database.run("DELETE FROM members WHERE group_id = ? AND device = ?", group, device);
+      this.database.run(
+        "INSERT OR REPLACE INTO leavers VALUES (?, ?, ?, ?)",
+        group,
+        device,
+        account,
+        statement,
+      );
     });
   }
 
   deleteGroup(group: GroupId): void {
-    this.#run("DELETE FROM groups WHERE group_id = ?", group);
+    this.database.run("DELETE FROM groups WHERE group_id = ?", group);
   }
 
   welcomes(device: DeviceId): StoredWelcome[] {
-    return this.#all(
+    return this.database.all(
       `SELECT w.envelope, w.group_id, w.epoch, w.at, w.size FROM welcome_devices d JOIN welcomes w USING (envelope)
        WHERE d.device = ? ORDER BY d.number`,
       device,
@@ -365,14 +366,14 @@ class SqliteRelayStore implements RelayStore {
   }
 
   welcome(envelope: string): Uint8Array | null {
-    const row = this.#get("SELECT bytes FROM welcomes WHERE envelope = ?", envelope);
+    const row = this.database.get("SELECT bytes FROM welcomes WHERE envelope = ?", envelope);
     return row === null ? null : row.bytes as Uint8Array;
   }
 
   forgetWelcome(device: DeviceId, envelope: string): void {
-    this.#transaction(() => {
-      this.#run("DELETE FROM welcome_devices WHERE device = ? AND envelope = ?", device, envelope);
-      this.#run(
+    this.database.transaction(() => {
+      this.database.run("DELETE FROM welcome_devices WHERE device = ? AND envelope = ?", device, envelope);
+      this.database.run(
         `DELETE FROM welcomes WHERE envelope = ?1
          AND NOT EXISTS (SELECT 1 FROM welcome_devices WHERE envelope = ?1)`,
         envelope,
@@ -381,31 +382,30 @@ class SqliteRelayStore implements RelayStore {
   }
 
   close(): void {
-    this.#statements.clear();
-    if (this.database.isOpen) this.database.close();
+    this.database.close();
   }
 
   #saveMember(group: GroupId, { device, account }: StoredMember): void {
-    this.#run("INSERT OR REPLACE INTO members VALUES (?, ?, ?)", group, device, account);
+    this.database.run("INSERT OR REPLACE INTO members VALUES (?, ?, ?)", group, device, account);
   }
 
   #saveGroupInfo(group: GroupId, bytes: Uint8Array): void {
-    this.#run("INSERT OR REPLACE INTO group_infos VALUES (?, ?)", group, bytes);
+    this.database.run("INSERT OR REPLACE INTO group_infos VALUES (?, ?)", group, bytes);
   }
 
   #saveRoles({ group, admins, banned }: StoredCommit): void {
     if (admins !== undefined) {
-      this.#run("UPDATE groups SET admins = ? WHERE group_id = ?", JSON.stringify(admins), group);
+      this.database.run("UPDATE groups SET admins = ? WHERE group_id = ?", JSON.stringify(admins), group);
     }
     if (banned !== undefined) {
-      this.#run("UPDATE groups SET banned = ? WHERE group_id = ?", JSON.stringify(banned), group);
+      this.database.run("UPDATE groups SET banned = ? WHERE group_id = ?", JSON.stringify(banned), group);
     }
   }
 
   #saveWelcome({ group, epoch, atMs, welcome }: StoredCommit): void {
     if (welcome === undefined) return;
     const { envelope, payload, devices } = welcome;
-    this.#run(
+    this.database.run(
       "INSERT INTO welcomes VALUES (?, ?, ?, ?, ?, ?)",
       envelope,
       group,
@@ -415,58 +415,26 @@ class SqliteRelayStore implements RelayStore {
       payload,
     );
     for (const device of devices) {
-      this.#run("INSERT INTO welcome_devices (device, envelope) VALUES (?, ?)", device, envelope);
+      this.database.run("INSERT INTO welcome_devices (device, envelope) VALUES (?, ?)", device, envelope);
     }
   }
 
   #trimLog(group: GroupId): void {
-    const sizes = this.#all("SELECT epoch, size FROM commits WHERE group_id = ? ORDER BY epoch DESC", group);
+    const sizes = this.database.all(
+      "SELECT epoch, size FROM commits WHERE group_id = ? ORDER BY epoch DESC",
+      group,
+    );
     let bytes = 0;
     for (const [i, row] of sizes.entries()) {
       bytes += row.size as number;
       if (i < MAX_LOG_COMMITS && (bytes <= MAX_LOG_BYTES || i === 0)) continue;
-      this.#run("DELETE FROM commits WHERE group_id = ? AND epoch <= ?", group, row.epoch as number);
+      this.database.run("DELETE FROM commits WHERE group_id = ? AND epoch <= ?", group, row.epoch as number);
       return;
     }
   }
 
   #groupId(row: Row | null): GroupId | null {
     return row === null ? null : row.group_id as GroupId;
-  }
-
-  #transaction<T>(action: () => T): T {
-    this.database.exec("BEGIN IMMEDIATE");
-    try {
-      const result = action();
-      this.database.exec("COMMIT");
-      return result;
-    } catch (error) {
-      if (this.database.isTransaction) this.database.exec("ROLLBACK");
-      throw error;
-    }
-  }
-
-  #statement(sql: string): StatementSync {
-    let statement = this.#statements.get(sql);
-    if (statement === undefined) this.#statements.set(sql, statement = this.database.prepare(sql));
-    return statement;
-  }
-
-  #get(sql: string, ...values: SQLInputValue[]): Row | null {
-    return this.#statement(sql).get(...values) ?? null;
-  }
-
-  #all(sql: string, ...values: SQLInputValue[]): Row[] {
-    return this.#statement(sql).all(...values);
-  }
-
-  /** @returns rows changed */
-  #run(sql: string, ...values: SQLInputValue[]): number {
-    return Number(this.#statement(sql).run(...values).changes);
-  }
-
-  #count(sql: string, ...values: SQLInputValue[]): number {
-    return this.#get(sql, ...values)!.n as number;
   }
 }
 

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import {
+  checkPow,
   connectSecure,
   createAuth,
   encodeControl,
@@ -70,7 +71,7 @@ Deno.test("AUTH refuses a device id that belongs to another account", async () =
   );
 });
 
-const TAMPERED: Record<string, (auth: Auth) => void> = {
+const TAMPERED: Record<string, (auth: Auth, shortNonce: () => string) => void> = {
   "a signature one byte short": (auth) => auth.blobs[2] = auth.blobs[2].slice(0, -1),
   "a signature one byte long": (auth) => auth.blobs[2] = Uint8Array.from([...auth.blobs[2], 0]),
   "a signature with a flipped bit": (auth) => auth.blobs[2] = flipped(auth.blobs[2]),
@@ -81,7 +82,7 @@ const TAMPERED: Record<string, (auth: Auth) => void> = {
   "a blob too many": (auth) => auth.blobs.push(new Uint8Array(1)),
   "another account than the certificate's": (auth) => auth.fields.account = "alicia",
   "no registration for a new account": (auth) => delete auth.fields.register,
-  "a wrong proof of work": (auth) => auth.fields.register = { pow: "0000000000000000" },
+  "a proof of work that falls short": (auth, shortNonce) => auth.fields.register = { pow: shortNonce() },
   "a proof of work that is no hexadecimal": (auth) => auth.fields.register = { pow: "zz" },
   "a Cyrillic letter in the name": (auth) => auth.fields.account = "\u0430lice",
   "a bidirectional override in the name": (auth) => auth.fields.account = "alice\u202e",
@@ -94,7 +95,17 @@ const TAMPERED: Record<string, (auth: Auth) => void> = {
 for (const [what, tamper] of Object.entries(TAMPERED)) {
   Deno.test(`AUTH refuses ${what}, with the same answer as for everything`, async () => {
     await using relay = await TestRelay.start();
-    assert.equal(await codeOf(relay.connect("alice", { tamper })), "AUTH_FAILED");
+    const device = await relay.device("alice");
+    const wrapped: RawClientOptions["tamper"] = (auth, { exporter, greeting }) => {
+      const { account, identity: { publicKey: identityKey } } = device;
+      const challenge = { exporter, account, identityKey, bits: greeting.powBits };
+      tamper(auth, () => {
+        let nonce = 0;
+        while (checkPow(relay.crypto, challenge, hex16(nonce))) nonce++;
+        return hex16(nonce);
+      });
+    };
+    assert.equal(await codeOf(relay.connect(device, { tamper: wrapped })), "AUTH_FAILED");
     assert.equal(relay.relay.stats().accounts, 0);
   });
 }
@@ -239,6 +250,10 @@ async function authBlobs(relay: TestRelay, device: TestDevice, connection: Secur
     devicePublicKey: device.keys.publicKey,
     devicePrivateKey: device.keys.privateKey,
   });
+}
+
+function hex16(value: number): string {
+  return value.toString(16).padStart(16, "0");
 }
 
 function flipped(bytes: Uint8Array): Uint8Array {

@@ -95,7 +95,10 @@ export interface RawClientOptions {
   /** Acknowledge each delivery as it comes. @default true */
   readonly acknowledge?: boolean;
   /** Changes the AUTH frame before it is sent. */
-  readonly tamper?: (auth: { fields: Record<string, unknown>; blobs: Uint8Array[] }) => void;
+  readonly tamper?: (
+    auth: { fields: Record<string, unknown>; blobs: Uint8Array[] },
+    connection: SecureConnection,
+  ) => void;
 }
 
 /** One logged-in connection. */
@@ -149,7 +152,7 @@ export class RawClient {
       });
       auth.fields.register = { pow, invite: options.invite };
     }
-    options.tamper?.(auth);
+    options.tamper?.(auth, connection);
     connection.queue(...encodeControl(FrameType.AUTH, auth.fields, { blobs: auth.blobs }));
     const [first, ...pending] = await connection.receive() ?? [];
     if (first?.type !== FrameType.AUTH_OK) {

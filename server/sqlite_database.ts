@@ -1,0 +1,89 @@
+/** One SQLite file as the relay uses it: prepared statements by their text, transactions, errors that a person understands. */
+
+import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
+import { AronaError } from "../proto/mod.ts";
+import { migrate } from "./sqlite_migrations.ts";
+
+/** A row by column name. */
+export type Row = Record<string, unknown>;
+
+const PRAGMAS = `
+  PRAGMA journal_mode = WAL;
+  PRAGMA synchronous = FULL;
+  PRAGMA foreign_keys = ON;
+  PRAGMA busy_timeout = 2000;
+`;
+
+/** An open database at the newest schema. */
+export class SqliteDatabase {
+  readonly #statements = new Map<string, StatementSync>();
+
+  private constructor(private readonly database: DatabaseSync) {}
+
+  /**
+   * @param path a file, or `:memory:`
+   * @throws {AronaError} `CORRUPT_STORE`
+   */
+  static open(path: string): SqliteDatabase {
+    let database: DatabaseSync | undefined;
+    try {
+      // The file holds the relay's private keys; SQLite gives its own helper files the same mode.
+      if (path !== ":memory:") Deno.openSync(path, { create: true, write: true, mode: 0o600 }).close();
+      database = new DatabaseSync(path);
+      database.exec(PRAGMAS);
+      migrate(database);
+      return new SqliteDatabase(database);
+    } catch (cause) {
+      database?.close();
+      if (cause instanceof AronaError) throw cause;
+      throw new AronaError("CORRUPT_STORE", "Cannot open relay database: SQLite refuses the file", {
+        cause,
+        hint: "Check that the data folder can be written and that no other relay uses it.",
+      });
+    }
+  }
+
+  /** Runs `action` as one transaction; what it throws undoes everything. */
+  transaction<T>(action: () => T): T {
+    this.database.exec("BEGIN IMMEDIATE");
+    try {
+      const result = action();
+      this.database.exec("COMMIT");
+      return result;
+    } catch (error) {
+      if (this.database.isTransaction) this.database.exec("ROLLBACK");
+      throw error;
+    }
+  }
+
+  /** The first row, or null. */
+  get(sql: string, ...values: SQLInputValue[]): Row | null {
+    return this.#statement(sql).get(...values) ?? null;
+  }
+
+  all(sql: string, ...values: SQLInputValue[]): Row[] {
+    return this.#statement(sql).all(...values);
+  }
+
+  /** @returns rows changed */
+  run(sql: string, ...values: SQLInputValue[]): number {
+    return Number(this.#statement(sql).run(...values).changes);
+  }
+
+  /** The column `n` of the first row. */
+  count(sql: string, ...values: SQLInputValue[]): number {
+    return this.get(sql, ...values)!.n as number;
+  }
+
+  /** Safe to call again. */
+  close(): void {
+    this.#statements.clear();
+    if (this.database.isOpen) this.database.close();
+  }
+
+  #statement(sql: string): StatementSync {
+    let statement = this.#statements.get(sql);
+    if (statement === undefined) this.#statements.set(sql, statement = this.database.prepare(sql));
+    return statement;
+  }
+}
