@@ -14,7 +14,7 @@ import {
   parseGroupId,
   toHex,
 } from "../proto/mod.ts";
-import { type ClientContext } from "./context.ts";
+import type { ClientContext } from "./context.ts";
 import { Conversation } from "./conversation.ts";
 import { appendMessage, changeMessage, isStored, remember, type StoredMessage } from "./history.ts";
 import { type Content, decodeContent, type Group, type Member, suiteName } from "./groups/mod.ts";

@@ -39,7 +39,8 @@ const FINAL_CODES: readonly ErrorCode[] = [
   "BAD_REQUEST",
 ];
 
-interface OutboxRow {
+/** A message that waits. */
+export interface OutboxRow {
   readonly id: string;
   readonly group: GroupId;
   readonly messageId: string;
@@ -88,7 +89,7 @@ export class Outbox {
       writer.put(
         "outbox",
         id,
-        encodeRow({
+        encodeOutboxRow({
           id,
           group: conversation.id,
           messageId: content.id,
@@ -181,7 +182,7 @@ export class Outbox {
     const sealed = row.sealed?.epoch === conversation.group.epoch
       ? row.sealed
       : await this.#seal(conversation, row.content, (writer, sealed) =>
-        writer.put("outbox", row.id, encodeRow({ ...row, sealed })));
+        writer.put("outbox", row.id, encodeOutboxRow({ ...row, sealed })));
     this.#awaitReceipt(toHex(sealed.envelope), { conversation, messageId: row.messageId });
     try {
       await context.relay().link.submit({
@@ -271,19 +272,20 @@ export class Outbox {
   }
 
   #rows(): OutboxRow[] {
-    return this.context.store.all("outbox").map(({ id, row }) => decodeRow(id, row))
+    return this.context.store.all("outbox").map(({ id, row }) => decodeOutboxRow(id, row))
       .sort((a, b) => a.id < b.id ? -1 : 1);
   }
 }
 
-function encodeRow(row: OutboxRow): Uint8Array {
+/** The row in the store. */
+export function encodeOutboxRow(row: OutboxRow): Uint8Array {
   const writer = new ByteWriter().u8(ROW_VERSION).raw(fromHex(row.group)).raw(fromHex(row.messageId))
     .u64(row.createdAtMs).vector32(row.content).u8(row.sealed === null ? 0 : 1);
   if (row.sealed) writer.u64(row.sealed.epoch).raw(row.sealed.envelope).vector32(row.sealed.ciphertext);
   return writer.finish();
 }
 
-function decodeRow(id: string, bytes: Uint8Array): OutboxRow {
+export function decodeOutboxRow(id: string, bytes: Uint8Array): OutboxRow {
   const reader = new ByteReader(bytes);
   if (reader.u8() !== ROW_VERSION) {
     throw new AronaError("CORRUPT_STORE", "Cannot read outbox: unknown version");

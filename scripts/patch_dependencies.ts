@@ -101,6 +101,24 @@ export const PATCHES: readonly Patch[] = [
       },
     ],
   },
+  {
+    file: `${TS_MLS}/parentHash.js`,
+    original: "368995b18e6eb1ada4f674e68eb1634f90094cb084c489937c2d467951c2f9a2",
+    replacements: [
+      {
+        why:
+          "RFC 9420 section 7.9.2: a leaf that comes from a KeyPackage has no parent hash and vouches for no node. To find that out " +
+          "the library hashed half of the tree for every such leaf.",
+        from: `// skip blank nodes
+            if (currentNode === undefined) {
+                continue;
+            }`,
+        to: `if (currentNode === undefined || getParentHash(currentNode) === undefined) {
+                break;
+            }`,
+      },
+    ],
+  },
 ];
 
 if (import.meta.main) {
@@ -122,18 +140,28 @@ if (import.meta.main) {
 export function applyPatch(folder: URL, patch: Patch): PatchResult {
   const target = new URL(patch.file, folder);
   const current = Deno.readTextFileSync(target);
-  if (sha256(current) === patch.original) {
-    const temporary = new URL(`${target.href}.${crypto.randomUUID()}.tmp`);
-    Deno.writeTextFileSync(temporary, patchedText(current, patch), { createNew: true });
-    Deno.renameSync(temporary, target);
-    return "patched";
+  switch (patchState(current, patch)) {
+    case "patched":
+      return "already patched";
+    case "published": {
+      const temporary = new URL(`${target.href}.${crypto.randomUUID()}.tmp`);
+      Deno.writeTextFileSync(temporary, patchedText(current, patch), { createNew: true });
+      Deno.renameSync(temporary, target);
+      return "patched";
+    }
+    case "unknown":
+      throw new Error(
+        `Cannot patch ${patch.file}: it is neither the published file nor the patched one. Was the dependency updated? ` +
+          "Then look whether the patch is still needed, and change scripts/patch_dependencies.ts.",
+      );
   }
-  const restored = originalText(current, patch);
-  if (restored !== null && sha256(restored) === patch.original) return "already patched";
-  throw new Error(
-    `Cannot patch ${patch.file}: it is neither the published file nor the patched one. ` +
-      "Was the dependency updated? Then look whether the patch is still needed, and change scripts/patch_dependencies.ts.",
-  );
+}
+
+/** What a file is, by its text. */
+export function patchState(text: string, patch: Patch): "published" | "patched" | "unknown" {
+  if (sha256(text) === patch.original) return "published";
+  const restored = originalText(text, patch);
+  return restored !== null && sha256(restored) === patch.original ? "patched" : "unknown";
 }
 
 /** The file with every replacement made. */

@@ -16,6 +16,8 @@ import {
   verifyDocument,
 } from "../../proto/mod.ts";
 
+const FINGERPRINT_BYTES = 32;
+
 /** What a profile remembers of its relay. */
 export interface KnownRelay {
   /** `host:port`, most recent first. */
@@ -115,12 +117,19 @@ export function encodeKnownRelay(relay: KnownRelay): Uint8Array {
 /** From the store. @throws {AronaError} `CORRUPT_STORE` */
 export function decodeKnownRelay(row: Uint8Array): KnownRelay {
   try {
-    const fields = JSON.parse(fromUtf8(row));
-    return {
-      ...fields,
-      fingerprint: fromBase64Url(fields.fingerprint),
-      document: fields.document === null ? null : fromBase64Url(fields.document),
+    const { endpoints, fingerprint, document, highestSequence, boot } = JSON.parse(fromUtf8(row));
+    const relay: KnownRelay = {
+      endpoints,
+      fingerprint: fromBase64Url(String(fingerprint)),
+      document: document === null ? null : fromBase64Url(String(document)),
+      highestSequence,
+      boot,
     };
+    for (const endpoint of relay.endpoints) splitEndpoint(endpoint);
+    const fits = Array.isArray(endpoints) && relay.fingerprint.length === FINGERPRINT_BYTES &&
+      Number.isSafeInteger(highestSequence) && highestSequence >= 0 && typeof boot === "string";
+    if (!fits) throw new AronaError("BAD_ENCODING", "Cannot read the saved relay: a field does not fit");
+    return relay;
   } catch (cause) {
     throw new AronaError("CORRUPT_STORE", "Cannot read the saved relay: its row does not decode", { cause });
   }

@@ -16,7 +16,6 @@ import {
   type RecipientContextParams,
   type SenderContextParams,
 } from "@hpke/core";
-import { shake256 } from "@noble/hashes/sha3.js";
 import {
   type AeadName,
   AronaError,
@@ -200,12 +199,15 @@ export function createCipherSuite(crypto: CryptoProvider, id: SuiteId): MlsCiphe
  * The seed of a derived HPKE key pair: draft-ietf-hpke-pq sections 3 and 4, `SHAKE256.LabeledDerive(ikm, "DeriveKeyPair", "", Nsk)`,
  * that is SHAKE256 of `ikm ‖ "HPKE-v1" ‖ "KEM" ‖ kem id u16 ‖ label vector16 ‖ Nsk u16`.
  */
-export function deriveKemSeed(inputKey: Uint8Array, options: { kemId: number; length: number }): Uint8Array {
-  const { kemId, length } = options;
+export function deriveKemSeed(
+  crypto: CryptoProvider,
+  options: { inputKey: Uint8Array; kemId: number; length: number },
+): Uint8Array {
+  const { inputKey, kemId, length } = options;
   const label = utf8("DeriveKeyPair");
   const u16 = (value: number) => Uint8Array.of(value >> 8, value & 0xff);
   const input = concatBytes(inputKey, utf8("HPKE-v1KEM"), u16(kemId), u16(label.length), label, u16(length));
-  return shake256(input, { dkLen: length });
+  return crypto.shake256(input, length);
 }
 
 /** A key on HPKE's interface. */
@@ -231,7 +233,8 @@ function bytesOf(key: CryptoKey | CryptoKeyPair): Uint8Array {
   return (key as unknown as OpaqueKey).bytes;
 }
 
-function createKem(crypto: CryptoProvider, options: { kem: KemName; kemId: number }): KemInterface {
+/** A KEM of the provider as HPKE wants it. Its keys are opaque objects that only this file can read. */
+export function createKem(crypto: CryptoProvider, options: { kem: KemName; kemId: number }): KemInterface {
   const { kem, kemId } = options;
   const size = KEM_BYTES[kem];
   const asKeys = (pair: { publicKey: Uint8Array; privateKey: Uint8Array }) => ({
@@ -253,7 +256,12 @@ function createKem(crypto: CryptoProvider, options: { kem: KemName; kemId: numbe
       Promise.reject(new AronaError("INTERNAL", "Cannot import HPKE key: keys are plain bytes here")),
     generateKeyPair: async () => asKeys(await crypto.kemKeyPair(kem)),
     deriveKeyPair: async (inputKey) =>
-      asKeys(await crypto.kemKeyPair(kem, deriveKemSeed(view(inputKey), { kemId, length: size.privateKey }))),
+      asKeys(
+        await crypto.kemKeyPair(
+          kem,
+          deriveKemSeed(crypto, { inputKey: view(inputKey), kemId, length: size.privateKey }),
+        ),
+      ),
     async encap(params: SenderContextParams) {
       const { ciphertext, sharedSecret } = await crypto.encapsulate(kem, bytesOf(params.recipientPublicKey));
       return { sharedSecret: toBuffer(sharedSecret), enc: toBuffer(ciphertext) };

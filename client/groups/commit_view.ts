@@ -4,8 +4,8 @@ import type { CryptoProvider, GroupId } from "../../proto/mod.ts";
 import type { LeafReader, Occupant } from "./credential.ts";
 import { checkLeafSize, readContextExtensions } from "./group_context.ts";
 import { readLeaveStatements } from "./leave.ts";
+import type { DecodedCommit } from "./mls_codec.ts";
 import {
-  type DecodedCommit,
   defaultProposalTypes,
   type GroupContextExtension,
   type KeyPackage,

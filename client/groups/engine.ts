@@ -2,10 +2,7 @@
 
 import {
   AronaError,
-  ByteReader,
-  ByteWriter,
   type Clock,
-  concatBytes,
   type CryptoProvider,
   type DeviceId,
   fingerprintOf,
@@ -15,10 +12,19 @@ import {
 } from "../../proto/mod.ts";
 import { createCipherSuite } from "./cipher_suite.ts";
 import { readOccupants, viewCommit, viewGroup } from "./commit_view.ts";
-import { createAuthenticator, createLeafReader, type LeafReader, type Occupant } from "./credential.ts";
-import type { Group, GroupChange, GroupEngine, Member, TrustService } from "./group.ts";
+import { createAuthenticator, createLeafReader, type LeafReader } from "./credential.ts";
+import type { Group, GroupEngine, TrustService } from "./group.ts";
 import { makeContextExtensions, readContextExtensions } from "./group_context.ts";
-import { type GroupSettings, makeSettings } from "./group_settings.ts";
+import { makeSettings } from "./group_settings.ts";
+import {
+  activeState,
+  groupIdOf,
+  memberMaker,
+  MlsGroup,
+  requireOccupant,
+  requireSuite,
+  stateOf,
+} from "./group_value.ts";
 import {
   decodeKeyPackagePair,
   encodeKeyPackagePair,
@@ -26,34 +32,23 @@ import {
   makeKeyPackage,
 } from "./key_package.ts";
 import { makeLeaveStatement } from "./leave.ts";
+import { type DecodedCommit, decodeGroupInfo, decodeWelcome, keyPackageReference } from "./mls_codec.ts";
 import {
-  type ClientState,
   commitProposals,
   createMlsGroup,
-  deactivated,
-  type DecodedCommit,
-  decodeGroupInfo,
-  decodeWelcome,
-  defaultProposalTypes,
-  type GroupContextExtension,
   joinByWelcome,
   joinFromOutside,
-  keyPackageReference,
   makeGroupInfo,
-  type MlsEnvironment,
-  nodeTypes,
   openApplication,
   processCommit,
-  type Proposal,
-  type RatchetTree,
   sealApplication,
-} from "./mls_library.ts";
+} from "./mls_group.ts";
+import type { ClientState, MlsEnvironment } from "./mls_library.ts";
+import { deactivated } from "./mls_secrets.ts";
 import { checkCommit, checkMembership, LATE_READER_GRACE_MS } from "./policy.ts";
-import { decodeState, encodeState, ratchetTreeOf } from "./state_codec.ts";
+import { addedBy, planCommit, removedBy } from "./proposals.ts";
+import { decodeState, encodeState, joinParts, ratchetTreeOf, splitParts } from "./state_codec.ts";
 import { parseSuiteId, SUITE_IDS, type SuiteId, SUITES } from "./suite.ts";
-
-const CONTAINER_VERSION = 1;
-const MAX_STATE_BYTES = 2 ** 30;
 
 /** Builds the engine on its ports. */
 export function createGroupEngine(
@@ -74,7 +69,7 @@ export function createGroupEngine(
     checkCommit(group, view, { nowMs: clock.now(), graceMs });
   }
 
-  const engine: GroupEngine = {
+  return {
     async keyPackage(device, suite, options) {
       const nowMs = clock.now();
       return encodeKeyPackagePair(
@@ -163,19 +158,16 @@ export function createGroupEngine(
     async commit(group, change) {
       const state = activeState(group);
       const environment = environmentOf(group.suite);
-      const { proposals, authenticatedData } = await proposalsFor(state, change);
-      const own = { sender: state.privatePath.leafIndex, proposals, path: undefined, authenticatedData };
-      await judge(state, own, 0);
-      const made = await commitProposals(environment, state, { proposals, authenticatedData });
+      const planned = await planCommit(state, change, { environment, leaves, nowMs: clock.now() });
+      await judge(state, { ...planned, sender: state.privatePath.leafIndex, path: undefined }, 0);
+      const made = await commitProposals(environment, state, planned);
+      const toDevice = ({ device }: { device: DeviceId }) => device;
       return {
         next: wrap(made.state),
         commit: made.commit,
         welcome: made.welcome,
-        added: proposals.flatMap((proposal) =>
-          "add" in proposal ? [leaves.read(proposal.add.keyPackage.leafNode, -1)] : []
-        )
-          .map(({ device }) => device),
-        removed: removedFrom(leaves, state.ratchetTree, proposals).map(({ device }) => device),
+        added: addedBy(leaves, planned.proposals).map(toDevice),
+        removed: removedBy(leaves, state.ratchetTree, planned.proposals).map(toDevice),
       };
     },
 
@@ -189,7 +181,7 @@ export function createGroupEngine(
       const next = wrap(processed.state ?? deactivated(state));
       const toMember = memberMaker(ports.trust, readContextExtensions(state.groupContext.extensions));
       const present = new Set(readOccupants(leaves, state.ratchetTree).map(({ leaf }) => leaf));
-      const removed = removedFrom(leaves, state.ratchetTree, proposals);
+      const removed = removedBy(leaves, state.ratchetTree, proposals);
       for (const { leaf } of removed) present.delete(leaf);
       const added = next.members.filter(({ leaf }) => processed.state !== null && !present.has(leaf));
       const committer = sender === null
@@ -238,117 +230,11 @@ export function createGroupEngine(
       };
     },
 
-    encode(group) {
-      const { tree, secrets } = engine.encodeParts(group);
-      return concatBytes(new ByteWriter().u8(CONTAINER_VERSION).u32(tree.length).finish(), tree, secrets);
-    },
-
-    decode(bytes) {
-      let parts: { tree: Uint8Array; secrets: Uint8Array };
-      try {
-        const reader = new ByteReader(bytes);
-        if (reader.u8() !== CONTAINER_VERSION) throw new AronaError("BAD_MLS", "another version");
-        parts = { tree: reader.vector32(MAX_STATE_BYTES), secrets: reader.rest() };
-      } catch (cause) {
-        throw new AronaError("BAD_MLS", "Cannot read group state: it does not decode", { cause });
-      }
-      return engine.decodeParts(parts);
-    },
-
+    encode: (group) => joinParts(encodeState(stateOf(group))),
+    decode: (bytes) => wrap(decodeState(splitParts(bytes))),
     encodeParts: (group) => encodeState(stateOf(group)),
     decodeParts: (parts) => wrap(decodeState(parts)),
   };
-  return engine;
-
-  async function proposalsFor(
-    state: ClientState,
-    change: GroupChange,
-  ): Promise<{ proposals: Proposal[]; authenticatedData: Uint8Array }> {
-    const authenticatedData = concatBytes(...(change.kind === "remove" ? change.statements ?? [] : []));
-    switch (change.kind) {
-      case "update":
-        return { proposals: [], authenticatedData };
-      case "add":
-        return { proposals: await additions(state, change.keyPackages), authenticatedData };
-      case "remove":
-        return { proposals: removals(state, change.devices), authenticatedData };
-      case "settings": {
-        const settings = changedSettings(readContextExtensions(state.groupContext.extensions), change);
-        return {
-          proposals: [settingsProposal(settings), ...removals(state, change.alsoRemove ?? [])],
-          authenticatedData,
-        };
-      }
-    }
-  }
-
-  async function additions(state: ClientState, keyPackages: readonly Uint8Array[]): Promise<Proposal[]> {
-    if (keyPackages.length === 0) throw new AronaError("POLICY", "Cannot add: there is no key package");
-    const suite = parseSuiteId(state.groupContext.cipherSuite);
-    const nowMs = clock.now();
-    const proposals: Proposal[] = [];
-    for (const bytes of keyPackages) {
-      const { keyPackage } = await inspectKeyPackage(environmentOf(suite), bytes, { leaves, suite, nowMs });
-      proposals.push({ proposalType: defaultProposalTypes.add, add: { keyPackage } });
-    }
-    return proposals;
-  }
-
-  function removals(state: ClientState, devices: readonly DeviceId[]): Proposal[] {
-    const occupants = devices.length === 0 ? [] : readOccupants(leaves, state.ratchetTree);
-    return devices.map((device) => {
-      const occupant = occupants.find((one) => one.device === device);
-      if (occupant === undefined) {
-        throw new AronaError("POLICY", `Cannot remove device ${device}: it is not a member`);
-      }
-      return { proposalType: defaultProposalTypes.remove, remove: { removed: occupant.leaf } };
-    });
-  }
-}
-
-/** What a group's value is made of; only this file looks inside. */
-const states = new WeakMap<Group, ClientState>();
-
-/** A group as the client sees it. The members are read from the tree when they are asked for. */
-class MlsGroup implements Group {
-  readonly id: GroupId;
-  readonly epoch: number;
-  readonly suite: SuiteId;
-  readonly kind: Group["kind"];
-  readonly name: string;
-  readonly admins: Group["admins"];
-  readonly banned: Group["banned"];
-  readonly active: boolean;
-  readonly authenticator: Uint8Array;
-  readonly #members: () => Member[];
-  readonly #self: () => Member;
-  #knownMembers: readonly Member[] | undefined;
-
-  constructor(state: ClientState, readers: { leaves: LeafReader; trust: TrustService }) {
-    const { groupContext, keySchedule, ratchetTree, privatePath } = state;
-    const settings = readContextExtensions(groupContext.extensions);
-    const toMember = memberMaker(readers.trust, settings);
-    this.id = groupIdOf(state);
-    this.epoch = Number(groupContext.epoch);
-    this.suite = requireSuite(groupContext.cipherSuite);
-    this.kind = settings.kind;
-    this.name = settings.name;
-    this.admins = settings.admins;
-    this.banned = settings.banned;
-    this.active = state.groupActiveState.kind === "active";
-    this.authenticator = keySchedule.epochAuthenticator;
-    this.#members = () => readOccupants(readers.leaves, ratchetTree).map(toMember);
-    this.#self = () => toMember(requireOccupant(readers.leaves, ratchetTree, privatePath.leafIndex));
-    states.set(this, state);
-  }
-
-  get members(): readonly Member[] {
-    return this.#knownMembers ??= this.#members();
-  }
-
-  get self(): Member {
-    return this.#self();
-  }
 }
 
 function createEnvironment(crypto: CryptoProvider, leaves: LeafReader, suite: SuiteId): MlsEnvironment {
@@ -359,35 +245,6 @@ function createEnvironment(crypto: CryptoProvider, leaves: LeafReader, suite: Su
   };
 }
 
-function stateOf(group: Group): ClientState {
-  const state = states.get(group);
-  if (state === undefined) {
-    throw new AronaError("INTERNAL", "Cannot use group: it does not come from the engine");
-  }
-  return state;
-}
-
-function activeState(group: Group): ClientState {
-  if (!group.active) throw new AronaError("POLICY", "Cannot use group: this device has been removed from it");
-  return stateOf(group);
-}
-
-function groupIdOf(state: { groupContext: { groupId: Uint8Array } }): GroupId {
-  const { groupId } = state.groupContext;
-  if (groupId.length !== 16) {
-    throw new AronaError("BAD_MLS", `Cannot use group: its id has ${groupId.length} bytes`);
-  }
-  return toHex(groupId) as GroupId;
-}
-
-function requireSuite(id: number): SuiteId {
-  const suite = SUITE_IDS.find((known) => known === id);
-  if (suite === undefined) {
-    throw new AronaError("BAD_MLS", `Cannot use group: cipher suite ${id} is not known here`);
-  }
-  return suite;
-}
-
 function requireExpected(
   group: Pick<Group, "id" | "kind" | "name">,
   expect: { group?: GroupId; kind?: Group["kind"]; name?: string },
@@ -396,47 +253,4 @@ function requireExpected(
     (expect.kind !== undefined && group.kind !== expect.kind) ||
     (expect.name !== undefined && group.name !== expect.name);
   if (other) throw new AronaError("POLICY", "Cannot join group: it is not the one that was asked for");
-}
-
-function requireOccupant(leaves: LeafReader, tree: RatchetTree, leaf: number): Occupant {
-  const node = tree[2 * leaf];
-  if (node?.nodeType !== nodeTypes.leaf) {
-    throw new AronaError("BAD_MLS", `Cannot use group: leaf ${leaf} is blank`);
-  }
-  return leaves.read(node.leaf, leaf);
-}
-
-function removedFrom(leaves: LeafReader, tree: RatchetTree, proposals: readonly Proposal[]): Occupant[] {
-  return proposals.flatMap((proposal) =>
-    "remove" in proposal ? [requireOccupant(leaves, tree, proposal.remove.removed)] : []
-  );
-}
-
-function memberMaker(trust: TrustService, settings: GroupSettings): (occupant: Occupant) => Member {
-  return ({ leaf, account, device, fingerprint, certificate }) => ({
-    leaf,
-    account,
-    device,
-    fingerprint,
-    identityKey: certificate.identityKey,
-    admin: settings.admins.includes(fingerprint),
-    identityChanged: trust.check(account, fingerprint) === "changed",
-  });
-}
-
-function changedSettings(
-  settings: GroupSettings,
-  change: Extract<GroupChange, { kind: "settings" }>,
-): GroupSettings {
-  const banned = change.banned ?? settings.banned;
-  const admins = change.admins ?? settings.admins.filter((fingerprint) => !banned.includes(fingerprint));
-  return makeSettings({ kind: settings.kind, name: change.name ?? settings.name, admins, banned });
-}
-
-function settingsProposal(settings: GroupSettings): Proposal {
-  const extensions: GroupContextExtension[] = makeContextExtensions(settings);
-  return {
-    proposalType: defaultProposalTypes.group_context_extensions,
-    groupContextExtensions: { extensions },
-  };
 }

@@ -5,14 +5,8 @@ import { lifetimeOf } from "./commit_view.ts";
 import { CLOCK_SKEW_MS, type LeafReader, type Occupant } from "./credential.ts";
 import type { KeyPackagePair, LocalDevice } from "./group.ts";
 import { checkLeafSize, makeCapabilities, makeKeyPackageExtensions } from "./group_context.ts";
-import {
-  decodeKeyPackage,
-  encodeKeyPackage,
-  generateKeyPackage,
-  type KeyPackage,
-  type MlsEnvironment,
-  verifyKeyPackage,
-} from "./mls_library.ts";
+import { decodeKeyPackage, encodeKeyPackage, generateKeyPackage, verifyKeyPackage } from "./mls_codec.ts";
+import type { KeyPackage, MlsEnvironment } from "./mls_library.ts";
 import { checkLifetime, KEY_PACKAGE_LIFETIME_MS, type Lifetime } from "./policy.ts";
 import type { SuiteId } from "./suite.ts";
 

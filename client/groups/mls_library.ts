@@ -55,7 +55,6 @@ export {
   type UpdatePath,
   type Welcome,
   wireformats,
-  zeroOutUint8Array,
 } from "ts-mls";
 
 /** Out-of-order messages of one sender that can still be opened. */

@@ -7,7 +7,6 @@ import {
   type MlsEnvironment,
   nodeTypes,
   type SecretTree,
-  zeroOutUint8Array,
 } from "./mls_library.ts";
 
 /** Remembers what the step that made `state` has used up. */
@@ -17,7 +16,7 @@ export function remember(state: ClientState, consumed: Uint8Array[]): void {
 
 /** Somebody goes on from `state`, so the secrets that led to it are not needed again. */
 export function adopt(state: ClientState): void {
-  for (const secret of spent.get(state) ?? []) zeroOutUint8Array(secret);
+  for (const secret of spent.get(state) ?? []) secret.fill(0);
   spent.delete(state);
 }
 
@@ -54,9 +53,31 @@ export async function settle(environment: MlsEnvironment, state: ClientState): P
   return { ...state, privatePath: { leafIndex, privateKeys: kept } };
 }
 
-/** The state of a device that was removed: what it has, marked so that it sends nothing more. */
+/** The state of a device that was removed: it knows who was there, and no secret. */
 export function deactivated(state: ClientState): ClientState {
-  return { ...state, groupActiveState: { kind: "removedFromGroup" } };
+  const none = new Uint8Array();
+  const { epochAuthenticator } = state.keySchedule;
+  return {
+    groupContext: state.groupContext,
+    ratchetTree: state.ratchetTree,
+    keySchedule: {
+      senderDataSecret: none,
+      exporterSecret: none,
+      externalSecret: none,
+      confirmationKey: none,
+      membershipKey: none,
+      resumptionPsk: none,
+      epochAuthenticator,
+      initSecret: none,
+    },
+    secretTree: { leafWidth: state.secretTree.leafWidth, intermediateNodes: {}, leafNodes: {} },
+    privatePath: { leafIndex: state.privatePath.leafIndex, privateKeys: {} },
+    signaturePrivateKey: none,
+    unappliedProposals: {},
+    confirmationTag: none,
+    historicalReceiverData: new Map(),
+    groupActiveState: { kind: "removedFromGroup" },
+  };
 }
 
 /** What the step that made a state has used up. */

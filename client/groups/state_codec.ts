@@ -22,7 +22,9 @@ import {
   type RatchetTree,
 } from "./mls_library.ts";
 
+const CONTAINER_VERSION = 1;
 const STATE_VERSION = 1;
+const MAX_STATE_BYTES = 2 ** 30;
 const MAX_LEAVES = 1 << 20;
 /** Ends a list of leaves that is encoded as if it were a tree, which must not be empty. */
 const END: RatchetTree[number] = {
@@ -93,6 +95,22 @@ export function ratchetTreeOf(groupInfo: GroupInfo): RatchetTree {
     return ratchetTree;
   } catch (cause) {
     throw new AronaError("BAD_MLS", "Cannot join group: its tree does not decode", { cause });
+  }
+}
+
+/** Both parts in one: `version u8 ‖ tree vector32 ‖ secrets`. */
+export function joinParts({ tree, secrets }: GroupParts): Uint8Array {
+  return concatBytes(new ByteWriter().u8(CONTAINER_VERSION).u32(tree.length).finish(), tree, secrets);
+}
+
+/** @throws {AronaError} `BAD_MLS` */
+export function splitParts(bytes: Uint8Array): GroupParts {
+  try {
+    const reader = new ByteReader(bytes);
+    if (reader.u8() !== CONTAINER_VERSION) throw new Error("another version");
+    return { tree: reader.vector32(MAX_STATE_BYTES), secrets: reader.rest() };
+  } catch (cause) {
+    throw new AronaError("BAD_MLS", "Cannot read group state: it does not decode", { cause });
   }
 }
 

@@ -10,7 +10,6 @@ import {
   createCipheriv,
   createDecipheriv,
   createHash,
-  createHmac,
   createPrivateKey,
   createPublicKey,
   diffieHellman,
@@ -34,6 +33,8 @@ import { createXWing } from "./xwing.ts";
 
 const ML_KEM_NAME = "ML-KEM-768";
 const NODE_HASHES = { "SHA-256": "sha256", "SHA-384": "sha384" } as const;
+const HASH_BYTES = { "SHA-256": 32, "SHA-384": 48 } as const;
+const HASH_BLOCK_BYTES = { "SHA-256": 64, "SHA-384": 128 } as const;
 const NODE_AEADS = { "ChaCha20-Poly1305": "chacha20-poly1305", "AES-256-GCM": "aes-256-gcm" } as const;
 /** DER in front of a raw X25519 key (RFC 8410). */
 const X25519_PKCS8_PREFIX = Uint8Array.from([48, 46, 2, 1, 0, 48, 5, 6, 3, 43, 101, 110, 4, 34, 4, 32]);
@@ -49,7 +50,7 @@ export function createNativeProvider(): CryptoProvider {
     x25519PublicKey: nativeX25519PublicKey,
     x25519: nativeX25519,
     sha3: (data) => plain(createHash("sha3-256").update(data).digest()),
-    shake256: (data, length) => plain(createHash("shake256", { outputLength: length }).update(data).digest()),
+    shake256: nativeShake256,
   });
 
   return {
@@ -89,13 +90,18 @@ export function createNativeProvider(): CryptoProvider {
       return await subtle().verify(algorithm, key, signature, message);
     },
 
-    digest: (hash, data) => plain(createHash(NODE_HASHES[hash]).update(data).digest()),
+    digest,
+    shake256: nativeShake256,
     hmac,
     hkdfExtract: (hash, salt, inputKey) => hmac(hash, salt, inputKey),
     hkdfExpand,
     seal,
     open,
   };
+}
+
+function nativeShake256(data: Uint8Array, length: number): Uint8Array<ArrayBuffer> {
+  return plain(createHash("shake256", { outputLength: length }).update(data).digest());
 }
 
 /** X25519 (RFC 7748). Null where the result is all zero. */
@@ -216,8 +222,24 @@ function x25519PrivateKey(privateKey: Uint8Array): KeyObject {
   return key;
 }
 
+function digest(hash: HashName, data: Uint8Array): Uint8Array<ArrayBuffer> {
+  return plain(createHash(NODE_HASHES[hash]).update(data).digest());
+}
+
+/** HMAC (RFC 2104) from two hashes, which cost half of what the runtime's own HMAC object does. */
 function hmac(hash: HashName, key: Uint8Array, data: Uint8Array): Uint8Array<ArrayBuffer> {
-  return plain(createHmac(NODE_HASHES[hash], key).update(data).digest());
+  const blockBytes = HASH_BLOCK_BYTES[hash];
+  const shortKey = key.length > blockBytes ? digest(hash, key) : key;
+  const inner = new Uint8Array(blockBytes + data.length);
+  const outer = new Uint8Array(blockBytes + HASH_BYTES[hash]);
+  for (let i = 0; i < blockBytes; i++) {
+    const byte = i < shortKey.length ? shortKey[i] : 0;
+    inner[i] = byte ^ 0x36;
+    outer[i] = byte ^ 0x5c;
+  }
+  inner.set(data, blockBytes);
+  outer.set(digest(hash, inner), blockBytes);
+  return digest(hash, outer);
 }
 
 function hkdfExpand(

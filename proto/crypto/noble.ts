@@ -42,6 +42,10 @@ interface ExpandedKey {
   readonly secretKey: Uint8Array;
 }
 
+function nobleShake256(data: Uint8Array, length: number): Uint8Array<ArrayBuffer> {
+  return shake256(data, { dkLen: length }) as Uint8Array<ArrayBuffer>;
+}
+
 /** Builds the noble provider. */
 export function createNobleProvider(): CryptoProvider {
   const xWing = createXWing({
@@ -52,7 +56,7 @@ export function createNobleProvider(): CryptoProvider {
     x25519PublicKey: (privateKey) => x25519.getPublicKey(privateKey),
     x25519: nobleX25519,
     sha3: sha3_256,
-    shake256: (data, length) => shake256(data, { dkLen: length }),
+    shake256: nobleShake256,
   });
 
   return {
@@ -91,6 +95,7 @@ export function createNobleProvider(): CryptoProvider {
     },
 
     digest: (hash, data) => HASHES[hash](data) as Uint8Array<ArrayBuffer>,
+    shake256: nobleShake256,
     hmac: (hash, key, data) => hmac(HASHES[hash], key, data) as Uint8Array<ArrayBuffer>,
     hkdfExtract: (hash, salt, inputKey) => extract(HASHES[hash], inputKey, salt) as Uint8Array<ArrayBuffer>,
     hkdfExpand: (hash, key, info, length) =>

@@ -62,6 +62,8 @@ export interface CryptoProvider {
   ): Promise<boolean>;
 
   digest(hash: HashName, data: Uint8Array): Uint8Array<ArrayBuffer>;
+  /** SHAKE256 (FIPS 202) with `length` bytes of output. */
+  shake256(data: Uint8Array, length: number): Uint8Array<ArrayBuffer>;
   hmac(hash: HashName, key: Uint8Array, data: Uint8Array): Uint8Array<ArrayBuffer>;
   /** HKDF-Extract (RFC 5869). */
   hkdfExtract(hash: HashName, salt: Uint8Array, inputKey: Uint8Array): Uint8Array<ArrayBuffer>;

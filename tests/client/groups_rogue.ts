@@ -20,7 +20,7 @@ import { createCipherSuite } from "../../client/groups/cipher_suite.ts";
 import { makeCapabilities } from "../../client/groups/group_context.ts";
 import type { Group, SuiteId } from "../../client/groups/mod.ts";
 import { decodeState } from "../../client/groups/state_codec.ts";
-import { encodeCertificate } from "../../proto/identity.ts";
+import { encodeCertificate } from "../../proto/mod.ts";
 import { native, type Peer } from "./groups_support.ts";
 
 export type { ClientState, KeyPackage };
@@ -33,15 +33,25 @@ export function stateBehind(peer: Peer, group: Group): ClientState {
 /** The library with everything allowed. @param change alters what is sealed first: the commit's content */
 export function rogueContext(
   suite: SuiteId,
-  options: { change?: (content: Uint8Array) => Uint8Array; isOld?: (leaf: LeafNode) => boolean } = {},
+  options: {
+    change?: (content: Uint8Array) => Uint8Array;
+    isOld?: (leaf: LeafNode) => boolean;
+    /** Stands in for the key of the lowest node above the committer. */
+    nodeKey?: Uint8Array;
+  } = {},
 ): MlsContext {
   const cipherSuite = createCipherSuite(native, suite);
   let sealed = 0;
+  let exported = 0;
   return {
     cipherSuite: {
       ...cipherSuite,
       hpke: {
         ...cipherSuite.hpke,
+        exportPublicKey: (key) =>
+          exported++ === 0 && options.nodeKey
+            ? Promise.resolve(options.nodeKey)
+            : cipherSuite.hpke.exportPublicKey(key),
         encryptAead: (key, nonce, aad, plaintext) =>
           cipherSuite.hpke.encryptAead(
             key,
@@ -52,6 +62,7 @@ export function rogueContext(
       },
     },
     authService: { validateCredential: () => Promise.resolve(true) },
+    externalPsks: { "AQ==": new Uint8Array(32) },
     clientConfig: {
       keyRetentionConfig: {
         retainKeysForGenerations: 32,
@@ -74,12 +85,13 @@ export async function rogueCommit(
   group: Group,
   options: CreateCommitOptions & {
     change?: (content: Uint8Array) => Uint8Array;
+    nodeKey?: Uint8Array;
     state?: (state: ClientState) => ClientState;
   },
 ): Promise<Uint8Array> {
-  const { change, state = (state) => state, ...rest } = options;
+  const { change, nodeKey, state = (state) => state, ...rest } = options;
   const { commit } = await createCommit({
-    context: rogueContext(group.suite, { change }),
+    context: rogueContext(group.suite, { change, nodeKey }),
     state: state(stateBehind(peer, group)),
     ...rest,
   });
@@ -112,7 +124,10 @@ export async function rogueJoin(
 export async function rogueKeyPackage(
   peer: Peer,
   suite: SuiteId,
-  lifetime = { notBefore: 0n, notAfter: 2n ** 33n },
+  options: { notBefore: bigint; notAfter: bigint; encryptionKey?: Uint8Array } = {
+    notBefore: 0n,
+    notAfter: 2n ** 33n,
+  },
 ): Promise<
   {
     keyPackage: KeyPackage;
@@ -120,8 +135,20 @@ export async function rogueKeyPackage(
   }
 > {
   const { publicKey, privateKey, certificate } = peer.device.keys[suite];
+  const { encryptionKey, ...lifetime } = options;
+  const cipherSuite = createCipherSuite(native, suite);
+  let exported = 0; // the first public key is the leaf's
   const made = await generateKeyPackageWithKey({
-    cipherSuite: createCipherSuite(native, suite),
+    cipherSuite: {
+      ...cipherSuite,
+      hpke: {
+        ...cipherSuite.hpke,
+        exportPublicKey: (key) =>
+          exported++ === 0 && encryptionKey
+            ? Promise.resolve(encryptionKey)
+            : cipherSuite.hpke.exportPublicKey(key),
+      },
+    },
     credential: { credentialType: 1, identity: encodeCertificate(certificate) },
     signatureKeyPair: { publicKey, signKey: privateKey },
     capabilities: makeCapabilities(),

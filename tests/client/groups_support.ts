@@ -1,14 +1,21 @@
 /** People, devices and engines for the tests of groups. */
 
-import { FakeClock } from "../../proto/clock.ts";
-import { createNativeProvider } from "../../proto/crypto/native.ts";
-import { createNobleProvider } from "../../proto/crypto/noble.ts";
-import type { CryptoProvider, KeyPair } from "../../proto/crypto/provider.ts";
+import {
+  type AccountName,
+  type AronaError,
+  createNativeProvider,
+  createNobleProvider,
+  type CryptoProvider,
+  type DeviceId,
+  type ErrorCode,
+  FakeClock,
+  type GroupId,
+  isAronaError,
+  issueCertificate,
+  type KeyPair,
+  toHex,
+} from "../../proto/mod.ts";
 import { probe } from "../../proto/crypto/select.ts";
-import { type AccountName, type DeviceId, type GroupId, issueCertificate } from "../../proto/identity.ts";
-import { toHex } from "../../proto/bytes.ts";
-import type { AronaError, ErrorCode } from "../../proto/errors.ts";
-import { isAronaError } from "../../proto/errors.ts";
 import {
   createGroupEngine,
   type DeviceKeys,
