@@ -11,7 +11,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   client: ["client", "proto"],
   cli: ["cli", "client", "server", "proto", "deno.json"],
   "main.ts": ["cli", "client", "server", "proto", "deno.json"],
-  scripts: ["scripts", "main.ts", "cli", "client", "server", "proto", "deno.json"],
+  scripts: ["scripts", "tests", "main.ts", "cli", "client", "server", "proto", "deno.json"],
   tests: ["tests", "scripts", "main.ts", "cli", "client", "server", "proto", "deno.json"],
 };
 

@@ -1,0 +1,24 @@
+/** `arona connect [LINK]`: chat. */
+
+import type { CommandSpec } from "../command.ts";
+import { PROFILE_OPTIONS } from "../command.ts";
+import { usageFailure } from "../failure.ts";
+
+/** `arona connect`. */
+export const connect: CommandSpec = {
+  name: "connect",
+  summary: "chat",
+  args: [{ name: "link", describe: "the relay's link, the same as --relay", optional: true }],
+  endless: true,
+  options: ["plain", "suite", ...PROFILE_OPTIONS.filter((name) => name !== "json")],
+  more:
+    "The link is needed the first time only. What you type goes to the current conversation; /help shows commands.",
+  async run(context) {
+    const { args: [link], settings } = context;
+    if (link !== undefined && settings.get("relay").source === "flag") {
+      throw usageFailure("Cannot connect to two relays: there is a LINK and --relay", "Give one of them.");
+    }
+    const { runPlainChat } = await import("../plain/run.ts");
+    await runPlainChat(link === undefined ? context : { ...context, settings: settings.with("relay", link) });
+  },
+};

@@ -1,0 +1,33 @@
+/** `arona groups`: the conversations of this device. */
+
+import { type CommandSpec, PROFILE_OPTIONS } from "../command.ts";
+
+/** `arona groups`. */
+export const groups: CommandSpec = {
+  name: "groups",
+  summary: "list your channels, groups and direct messages",
+  options: [...PROFILE_OPTIONS],
+  async run(context) {
+    const { output, signal } = context;
+    const { openProfile } = await import("../open_client.ts");
+    const { nameText } = await import("../event_text.ts");
+    const { conversationObject, settled } = await import("../target.ts");
+    await using opened = await openProfile(context, { connect: "try" });
+    await settled(opened, signal);
+    const conversations = opened.client.conversations()
+      .filter((conversation) => conversation.participation === "member")
+      .sort((a, b) => a.title < b.title ? -1 : 1);
+    for (const conversation of conversations) {
+      const object = conversationObject(conversation);
+      const suite = conversation.group.suite;
+      const facts = [object.kind, `${object.members} members`, ...(object.admin ? ["admin"] : [])].join(", ");
+      output.data(
+        object,
+        `${nameText(conversation.title)}  ${facts}, suite 0x${suite.toString(16).padStart(4, "0")}`,
+      );
+    }
+    if (conversations.length === 0) {
+      output.note("You are in no conversation yet. `arona join '#name'` joins a channel.");
+    }
+  },
+};

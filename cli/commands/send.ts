@@ -1,0 +1,96 @@
+/** `arona send TARGET [TEXT|-]`: sends one message and waits until the relay has it. */
+
+import { type CommandContext, type CommandSpec, PROFILE_OPTIONS } from "../command.ts";
+import { untilEnd } from "../ending.ts";
+import { CommandFailure, usageFailure } from "../failure.ts";
+
+const DEFAULT_TIMEOUT_S = 30;
+/** More than a message can hold: what is over it is refused by the client with the exact limit. */
+const MAX_STDIN_BYTES = 65_536;
+
+/** `arona send`. */
+export const send: CommandSpec = {
+  name: "send",
+  summary: "send a message and wait until the relay has it",
+  args: [
+    { name: "target", describe: "#channel, @user or a group's name" },
+    { name: "text", describe: "the message; - or nothing reads it from stdin", optional: true },
+  ],
+  options: ["wait", "timeout", "suite", ...PROFILE_OPTIONS],
+  more: "Quote channels, # begins a comment in most shells:  arona send '#general' 'hello everybody'",
+  async run(context) {
+    const { settings, output, args, signal } = context;
+    const target = args[0]!;
+    const text = await readText(context);
+    const { openProfile } = await import("../open_client.ts");
+    const { hasOthers, resolveTarget, suiteOf } = await import("../target.ts");
+    await using opened = await openProfile(context);
+    const { client, clock } = opened;
+    const timeoutS = settings.number("timeout") ?? DEFAULT_TIMEOUT_S;
+    const state = settings.text("wait")!;
+    const delivered = new Set<string>();
+    const arrived = Promise.withResolvers<void>();
+    let sentId = "";
+    client.on("MsgSent", ({ id, state }) => {
+      if (state === "delivered") delivered.add(id);
+      if (delivered.has(sentId)) arrived.resolve();
+    });
+    const late = Promise.withResolvers<never>();
+    late.promise.catch(() => {}); // the race below hears of it
+    let accepted = false;
+    const cancel = clock.schedule(timeoutS * 1_000, () => late.reject(timeOver(timeoutS, accepted)));
+    try {
+      const conversation = await Promise.race([
+        resolveTarget(opened, target, { suite: suiteOf(settings), signal }),
+        late.promise,
+      ]);
+      const sending = client.send(conversation, text);
+      sentId = sending.id;
+      await untilEnd(Promise.race([sending.accepted, late.promise]), signal);
+      accepted = true;
+      if (state === "delivered") {
+        if (!hasOthers(client, conversation)) {
+          throw new CommandFailure(`Cannot deliver: nobody else is in ${target} yet`, {
+            hint: "The relay took the message, but who joins later cannot read it.",
+          });
+        }
+        if (!delivered.has(sentId)) await untilEnd(Promise.race([arrived.promise, late.promise]), signal);
+      }
+      output.object({ type: "MsgSent", id: sentId, group: conversation.title, state });
+    } finally {
+      cancel();
+    }
+  },
+};
+
+async function readText({ args, io, signal }: CommandContext): Promise<string> {
+  const given = args[1];
+  if (given !== undefined && given !== "-") return given;
+  if (given === undefined && io.stdin.isTerminal) {
+    throw usageFailure(
+      "Cannot send: there is no text",
+      "Write it after the target, or - to type it here and end with Ctrl-D.",
+    );
+  }
+  const bytes = await io.stdin.bytes({ maxBytes: MAX_STDIN_BYTES, signal });
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(0, MAX_STDIN_BYTES));
+    if (bytes.length > MAX_STDIN_BYTES) {
+      throw new CommandFailure("Cannot send: the text is too long for a message");
+    }
+    return text.replace(/\r?\n$/, "");
+  } catch (cause) {
+    if (cause instanceof CommandFailure) throw cause;
+    throw new CommandFailure("Cannot send: what came on stdin is not UTF-8 text", { cause });
+  }
+}
+
+function timeOver(timeoutS: number, accepted: boolean): CommandFailure {
+  return accepted
+    ? new CommandFailure(`Cannot wait any longer: not everybody had the message after ${timeoutS} s`, {
+      hint: "The relay has it and keeps it for them for now.",
+    })
+    : new CommandFailure(`Cannot send: the relay did not take the message within ${timeoutS} s`, {
+      hint: "What is written already waits in this profile and goes out with the next command that connects.",
+    });
+}

@@ -1,0 +1,29 @@
+/** `arona serve`: runs a relay until it is told to end. */
+
+import type { CommandSpec } from "../command.ts";
+
+/** `arona serve`. */
+export const serve: CommandSpec = {
+  name: "serve",
+  summary: "run a relay",
+  endless: true,
+  options: [
+    "listen",
+    "data",
+    "name",
+    "public-address",
+    "invite-only",
+    "max-per-ip",
+    "mailbox",
+    "log-level",
+    "json",
+    "config",
+  ],
+  more:
+    "Prints the address, the relay's fingerprint and the link to hand out. Behind a router, forward the port and give\n" +
+    "--public-address, so that the link is right for others.",
+  async run(context) {
+    const { runRelay } = await import("../run_relay.ts");
+    await runRelay(context);
+  },
+};

@@ -1,0 +1,48 @@
+/** The Io port: what a command may touch of the world around it, so that tests can run commands in process. */
+
+import type { Clock } from "../proto/mod.ts";
+import type { Interrupted } from "./failure.ts";
+
+/** Where text goes. */
+export interface TextSink {
+  readonly isTerminal: boolean;
+  /** Characters in a line; 80 where nobody knows. */
+  readonly columns: number;
+  /** Resolves when the text is written. @throws where nobody reads any more */
+  write(text: string): Promise<void>;
+}
+
+/** Where text comes from. */
+export interface TextSource {
+  readonly isTerminal: boolean;
+  /** Lines without their ends, until the end of the stream or until `signal` aborts. */
+  lines(signal: AbortSignal): AsyncIterable<string>;
+  /** Everything up to the end; at most `maxBytes` and one more. */
+  bytes(options: { maxBytes: number; signal: AbortSignal }): Promise<Uint8Array>;
+}
+
+/** Asks the person at the terminal. Only used where {@link Io.interactive}. @throws {Interrupted} where they cancel */
+export interface Prompts {
+  text(question: string, check: (answer: string) => string | undefined): Promise<string>;
+  secret(question: string): Promise<string>;
+  choose(question: string, choices: readonly string[]): Promise<string>;
+}
+
+/** A command's surroundings. */
+export interface Io {
+  readonly stdin: TextSource;
+  readonly stdout: TextSink;
+  readonly stderr: TextSink;
+  readonly prompts: Prompts;
+  /** Whether a person sits at a terminal and can be asked. */
+  readonly interactive: boolean;
+  /** As Deno names it: `linux`, `darwin`, `windows` … */
+  readonly os: string;
+  env(name: string): string | undefined;
+  /** Loaded when first needed; the quick commands do without. */
+  clock(): Promise<Clock>;
+  /** Aborts when the command shall end, with an {@link Interrupted} as its reason. */
+  readonly signal: AbortSignal;
+  /** Aborts {@link signal}. */
+  end(by: Interrupted["by"]): void;
+}

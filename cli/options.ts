@@ -1,0 +1,217 @@
+/** Every option of every command: how it is written, what it means, and where else it can be set. */
+
+import { usageFailure } from "./failure.ts";
+
+/** The value of an option. */
+export type OptionValue = string | number | boolean | readonly string[];
+
+/** One option. */
+export interface OptionSpec {
+  readonly kind: "text" | "number" | "switch" | "list";
+  /** What stands for its value in help texts; a switch has none. */
+  readonly value?: string;
+  readonly describe: string;
+  readonly choices?: readonly string[];
+  /** The environment variable that sets it. */
+  readonly env?: string;
+  readonly fallback?: OptionValue;
+  /** Whether a configuration file can hold it. @default true */
+  readonly inFile?: boolean;
+  /** Whether `arona config` keeps its value to itself. @default false */
+  readonly secret?: boolean;
+  /** Numbers: the smallest and the largest that make sense. */
+  readonly range?: readonly [number, number];
+  /** For the example of a configuration file. */
+  readonly example?: OptionValue;
+}
+
+/** All options by their long name. */
+export const OPTIONS = {
+  // Everywhere
+  config: {
+    kind: "text",
+    value: "FILE",
+    describe: "configuration file, JSON",
+    env: "ARONA_CONFIG",
+    inFile: false,
+  },
+  json: { kind: "switch", describe: "one JSON object a line on stdout, and nothing else there" },
+
+  // Relay
+  listen: {
+    kind: "text",
+    value: "HOST:PORT",
+    describe: "where the relay listens",
+    env: "ARONA_LISTEN",
+    fallback: "0.0.0.0:7700",
+  },
+  data: {
+    kind: "text",
+    value: "DIR",
+    describe: "the relay's data folder (default: relay in ARONA_HOME)",
+    env: "ARONA_DATA",
+    example: "/var/lib/arona",
+  },
+  name: {
+    kind: "text",
+    value: "NAME",
+    describe: "what the relay calls itself",
+    env: "ARONA_NAME",
+    fallback: "Arona",
+  },
+  "public-address": {
+    kind: "list",
+    value: "HOST:PORT",
+    describe: "where others reach the relay; can be given several times",
+    env: "ARONA_PUBLIC_ADDRESS",
+    example: ["chat.example.org:7700"],
+  },
+  mailbox: {
+    kind: "text",
+    value: "KIND",
+    describe: "where undelivered messages wait",
+    choices: ["memory"],
+    env: "ARONA_MAILBOX",
+    fallback: "memory",
+  },
+  "invite-only": {
+    kind: "switch",
+    describe: "new accounts need an invite code (see arona invite)",
+    env: "ARONA_INVITE_ONLY",
+    fallback: false,
+    example: true,
+  },
+  "max-per-ip": {
+    kind: "number",
+    value: "N",
+    describe: "connections from one address; 0 for any number",
+    env: "ARONA_MAX_PER_IP",
+    fallback: 16,
+    range: [0, 65_535],
+  },
+  "log-level": {
+    kind: "text",
+    value: "L",
+    describe: "least severe log lines on stderr",
+    choices: ["debug", "info", "warning", "error"],
+    env: "ARONA_LOG_LEVEL",
+    fallback: "info",
+  },
+
+  // Client
+  relay: {
+    kind: "text",
+    value: "LINK",
+    describe: "the relay's link; needed once for each profile",
+    env: "ARONA_LINK",
+    example: "arona://chat.example.org:7700#…",
+  },
+  profile: {
+    kind: "text",
+    value: "P",
+    describe: "which profile to use (default: named like the user, or the only one)",
+    env: "ARONA_PROFILE",
+    example: "work",
+  },
+  username: {
+    kind: "text",
+    value: "U",
+    describe: "account name; needed once for each profile",
+    env: "ARONA_USERNAME",
+    example: "alice",
+  },
+  invite: {
+    kind: "text",
+    value: "CODE",
+    describe: "invite code, for the first login at an invite-only relay",
+    env: "ARONA_INVITE",
+    secret: true,
+    inFile: true,
+  },
+  suite: {
+    kind: "text",
+    value: "SUITE",
+    describe: "cipher suite of a group that this command creates",
+    choices: ["default", "aes256"],
+    env: "ARONA_SUITE",
+    fallback: "default",
+  },
+  plain: { kind: "switch", describe: "line by line, no screen control", example: true },
+  wait: {
+    kind: "text",
+    value: "STATE",
+    describe: "what to wait for",
+    choices: ["accepted", "delivered"],
+    fallback: "accepted",
+  },
+  timeout: { kind: "number", value: "S", describe: "seconds to wait at most", range: [0.1, 2_000_000] },
+  count: { kind: "number", value: "N", describe: "end after so many messages", range: [1, 1_000_000_000] },
+
+  // What is said anew each time
+  all: { kind: "switch", describe: "print every event, not only messages", inFile: false },
+  confirm: { kind: "switch", describe: "mark as verified: you have compared the number", inFile: false },
+  accept: { kind: "switch", describe: "accept an identity that has changed", inFile: false },
+  revoke: { kind: "switch", describe: "take the right away again", inFile: false },
+  example: { kind: "switch", describe: "print a commented example of a configuration file", inFile: false },
+} as const satisfies Record<string, OptionSpec>;
+
+/** The long name of an option. */
+export type OptionName = keyof typeof OPTIONS;
+
+/** What `name` is. */
+export function optionSpec(name: OptionName): OptionSpec {
+  return OPTIONS[name];
+}
+
+/** All long names. */
+export const OPTION_NAMES = Object.keys(OPTIONS) as OptionName[];
+
+/**
+ * The value that `raw` stands for.
+ *
+ * @param raw from the command line or the environment always text; from a file any JSON
+ * @param where for the error, for example `--count` or `ARONA_LISTEN`
+ * @throws {CommandFailure} usage
+ */
+export function parseOption(name: OptionName, raw: unknown, where: string): OptionValue {
+  const spec = optionSpec(name);
+  const wrong = (want: string) =>
+    usageFailure(`Cannot use ${where}: ${describe(raw)} is not ${want}`, `See arona help or arona config.`);
+  switch (spec.kind) {
+    case "switch": {
+      if (typeof raw === "boolean") return raw;
+      if (raw === "1" || raw === "true" || raw === "yes") return true;
+      if (raw === "0" || raw === "false" || raw === "no") return false;
+      throw wrong("true or false");
+    }
+    case "number": {
+      const number = typeof raw === "number"
+        ? raw
+        : typeof raw === "string" && /^\d+(\.\d+)?$/.test(raw)
+        ? Number(raw)
+        : NaN;
+      const [least, most] = spec.range ?? [0, Number.MAX_SAFE_INTEGER];
+      const whole = Number.isInteger(least);
+      if (!(number >= least && number <= most) || (whole && !Number.isInteger(number))) {
+        throw wrong(`a ${whole ? "whole number" : "number"} from ${least} to ${most}`);
+      }
+      return number;
+    }
+    case "list": {
+      const items = typeof raw === "string" ? raw.split(/[\s,]+/).filter((item) => item !== "") : raw;
+      if (!Array.isArray(items) || items.some((item) => typeof item !== "string" || item === "")) {
+        throw wrong("a list of texts");
+      }
+      return items;
+    }
+    case "text": {
+      if (typeof raw !== "string" || raw === "") throw wrong("a text");
+      if (spec.choices && !spec.choices.includes(raw)) throw wrong(spec.choices.join(" or "));
+      return raw;
+    }
+  }
+}
+
+function describe(raw: unknown): string {
+  return JSON.stringify(raw)?.slice(0, 80) ?? "nothing";
+}

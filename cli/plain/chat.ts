@@ -1,0 +1,177 @@
+/** A line-by-line chat: lines in, lines out, no control of the screen. */
+
+import type {
+  AronaClient,
+  ClientEvent,
+  Conversation,
+  Sending,
+  StoredMessage,
+  SuiteId,
+} from "../../client/mod.ts";
+import type { Clock } from "../../proto/mod.ts";
+import { ended } from "../ending.ts";
+import { eventText } from "../event_text.ts";
+import { CommandFailure, describeFailure, Interrupted } from "../failure.ts";
+import { nearest } from "../nearest.ts";
+import type { Output } from "../output.ts";
+import { PLAIN_COMMANDS } from "./commands.ts";
+import { parseInput } from "./input.ts";
+
+/** How long the end of the input waits for what was sent. */
+const LAST_WORDS_MS = 30_000;
+/** How far back the message is looked for that /edit, /react and the others mean. */
+const LOOK_BACK = 200;
+
+/** What a chat works with. */
+export interface ChatOptions {
+  readonly client: AronaClient;
+  readonly clock: Clock;
+  readonly output: Output;
+  /** For groups that it creates. */
+  readonly suite: SuiteId;
+  readonly signal: AbortSignal;
+}
+
+/** The state of one chat. */
+export class PlainChat {
+  readonly client: AronaClient;
+  readonly clock: Clock;
+  readonly output: Output;
+  readonly suite: SuiteId;
+  readonly signal: AbortSignal;
+  /** Where typed text goes. */
+  current: Conversation | null = null;
+  /** Set by /quit. */
+  finished = false;
+  /** What could not be done. */
+  failures = 0;
+  readonly #pending = new Set<Promise<void>>();
+  #own = false;
+
+  constructor(options: ChatOptions) {
+    this.client = options.client;
+    this.clock = options.clock;
+    this.output = options.output;
+    this.suite = options.suite;
+    this.signal = options.signal;
+  }
+
+  /** Prints what happens; what this chat sends itself is on the screen already. */
+  show(event: ClientEvent): void {
+    if (this.#own || this.signal.aborted) return;
+    const text = eventText(event);
+    if (text === null) return;
+    if (event.type === "IdentityChanged") this.output.note(text);
+    else this.output.line(text);
+  }
+
+  /** Goes into the only conversation there is; where there are more, it has to be said. */
+  begin(): void {
+    const open = this.client.conversations().filter((c) => c.participation === "member");
+    if (open.length === 1) this.current = open[0];
+    this.output.note(`You are ${this.client.account}. /help shows what you can type.`);
+    if (this.current !== null) return this.tellCurrent();
+    if (open.length === 0) {
+      return this.output.note("You are nowhere yet: /join #channel, or /msg @user TEXT.");
+    }
+    this.output.note(`Where to? ${open.map((c) => `/switch ${c.title}`).join(", ")}`);
+  }
+
+  /** Handles one line; an error is told and the chat goes on. */
+  async handle(line: string): Promise<void> {
+    const input = parseInput(line);
+    try {
+      switch (input.kind) {
+        case "empty":
+          return;
+        case "text":
+          return this.say(input.text);
+        case "command":
+          return await this.#command(input.name, input.rest);
+      }
+    } catch (error) {
+      if (error instanceof Interrupted) return;
+      this.fail(error);
+    }
+  }
+
+  /** Resolves when everything that was sent is with the relay. @throws {CommandFailure} where something is not */
+  async finish(): Promise<void> {
+    const { promise: late, resolve } = Promise.withResolvers<"late">();
+    const cancel = this.clock.schedule(LAST_WORDS_MS, () => resolve("late"));
+    const outcome = await Promise.race([Promise.allSettled([...this.#pending]), late, ended(this.signal)]);
+    cancel();
+    if (outcome === "late") {
+      throw new CommandFailure(
+        `Cannot finish: the relay did not take everything within ${LAST_WORDS_MS / 1000} s`,
+        {
+          hint: "It waits in this profile and goes out with the next command that connects.",
+        },
+      );
+    }
+  }
+
+  /** Sends text where the chat is. @throws {AronaError | CommandFailure} */
+  say(text: string, options: { replyTo?: string } = {}): void {
+    const conversation = this.here();
+    this.track(() => this.client.send(conversation, text, options));
+  }
+
+  /** Remembers something on its way, so that its failure is told and the end waits for it. */
+  track(send: () => Sending): void {
+    this.#own = true;
+    let accepted: Promise<void>;
+    try {
+      ({ accepted } = send());
+    } finally {
+      this.#own = false;
+    }
+    const settled = accepted.catch((error) => {
+      if (!this.signal.aborted) this.fail(error);
+    }).finally(() => this.#pending.delete(settled));
+    this.#pending.add(settled);
+  }
+
+  /** The current conversation. @throws {CommandFailure} where there is none */
+  here(): Conversation {
+    if (this.current?.participation === "member") return this.current;
+    throw new CommandFailure("Cannot do that: you are in no conversation", {
+      hint: "/join #channel or /switch TARGET goes to one.",
+    });
+  }
+
+  go(conversation: Conversation): void {
+    this.current = conversation;
+    this.tellCurrent();
+  }
+
+  tellCurrent(): void {
+    if (this.current !== null) this.output.note(`You are in ${this.current.title}.`);
+  }
+
+  /** The newest message here that `wanted` says yes to. @throws {CommandFailure} where there is none */
+  lastMessage(what: string, wanted: (message: StoredMessage) => boolean): StoredMessage {
+    const entries = this.client.history(this.here(), { limit: LOOK_BACK });
+    const found = entries.findLast(({ message }) =>
+      message.gap === undefined && !message.deleted && wanted(message)
+    );
+    if (found !== undefined) return found.message;
+    throw new CommandFailure(`Cannot do that: there is no ${what} here`);
+  }
+
+  fail(error: unknown): void {
+    this.failures++;
+    this.output.note(describeFailure(error).line);
+  }
+
+  async #command(name: string, rest: string): Promise<void> {
+    const command = PLAIN_COMMANDS.find((command) => command.names.includes(name));
+    if (command !== undefined) return await command.run(this, rest);
+    const meant = nearest(name, PLAIN_COMMANDS.flatMap((command) => command.names));
+    throw new CommandFailure(`Cannot do /${name}: there is no such command`, {
+      hint: `${
+        meant === null ? "" : `Did you mean /${meant}? `
+      }/help shows all; to say it as text, write //${name}.`,
+    });
+  }
+}

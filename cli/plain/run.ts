@@ -1,0 +1,53 @@
+/** Runs the line-by-line chat: profile, connection, input until its end. */
+
+import type { ClientEvent } from "../../client/mod.ts";
+import type { CommandContext } from "../command.ts";
+import { ConnectionWatch } from "../connection_watch.ts";
+import { CommandFailure } from "../failure.ts";
+import { openProfile } from "../open_client.ts";
+import { suiteOf } from "../target.ts";
+import { PlainChat } from "./chat.ts";
+
+/** Chats until /quit, the end of the input, or Ctrl-C. @throws {AronaError | CommandFailure} */
+export async function runPlainChat(context: CommandContext): Promise<void> {
+  const { io, output, settings, signal } = context;
+  const clock = await io.clock();
+  const watch = new ConnectionWatch({ clock, tell: (text) => !signal.aborted && output.note(text) });
+  const started: { chat?: PlainChat } = {};
+  const early: ClientEvent[] = []; // what has waited at the relay comes while connecting
+  try {
+    await using opened = await openProfile(context, {
+      patient: io.interactive,
+      onEvent: (event) => {
+        if (event.type === "Status") {
+          if (io.interactive || started.chat) watch.note(event);
+        } else if (started.chat) started.chat.show(event);
+        else early.push(event);
+      },
+    });
+    const { client } = opened;
+    const chat = started.chat = new PlainChat({ client, clock, output, suite: suiteOf(settings), signal });
+    chat.begin();
+    for (const event of early) chat.show(event);
+    await readLines(chat, { context, watch });
+    await chat.finish();
+    if (chat.failures > 0 && !io.stdin.isTerminal && !signal.aborted) {
+      throw new CommandFailure(`Cannot finish: ${chat.failures} of what was asked failed, see above`);
+    }
+  } finally {
+    watch.stop();
+  }
+}
+
+async function readLines(
+  chat: PlainChat,
+  { context: { io, signal }, watch }: { context: CommandContext; watch: ConnectionWatch },
+): Promise<void> {
+  const lost = new AbortController();
+  watch.lost.catch((reason) => lost.abort(reason));
+  for await (const line of io.stdin.lines(AbortSignal.any([signal, lost.signal]))) {
+    await chat.handle(line);
+    if (chat.finished || signal.aborted) break;
+  }
+  lost.signal.throwIfAborted();
+}

@@ -1,0 +1,118 @@
+/** What a command's TARGET stands for: `#channel`, `@account`, or the name or id of a group. */
+
+import { type AronaClient, type Conversation, type SuiteId, SUITES } from "../client/mod.ts";
+import { isAronaError } from "../proto/mod.ts";
+import type { Settings } from "./config.ts";
+import { untilEnd } from "./ending.ts";
+import { CommandFailure } from "./failure.ts";
+import type { OpenedClient } from "./open_client.ts";
+
+/** How long a group may take to show up that somebody has just added this device to. */
+const WELCOME_WAIT_MS = 2_000;
+const QUIET_MS = 250;
+
+/** The suite that `--suite` names. */
+export function suiteOf(settings: Settings): SuiteId {
+  const wanted = settings.text("suite") === "aes256" ? "AES-256-GCM" : "ChaCha20-Poly1305";
+  const found = Object.entries(SUITES).find(([, suite]) => suite.aead === wanted)!;
+  return Number(found[0]) as SuiteId;
+}
+
+/**
+ * The conversation that `target` names; joins the channel or opens the direct message.
+ *
+ * @throws {AronaError}
+ */
+export async function resolveTarget(
+  { client, clock }: Pick<OpenedClient, "client" | "clock">,
+  target: string,
+  options: { suite: SuiteId; signal: AbortSignal },
+): Promise<Conversation> {
+  if (/^[#@]/.test(target)) return await untilEnd(client.resolve(target, options.suite), options.signal);
+  return await findTarget({ client, clock }, target, options.signal);
+}
+
+/**
+ * The conversation that this device is in; waits a little for one that it has just been added to.
+ *
+ * @throws {AronaError} `NOT_FOUND`
+ */
+export async function findTarget(
+  { client, clock }: Pick<OpenedClient, "client" | "clock">,
+  target: string,
+  signal: AbortSignal,
+): Promise<Conversation> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const found = () => client.conversations().some((c) => c.participation === "member" && matches(c, target));
+  const stopListening = client.on("GroupCreated", () => found() && resolve());
+  const cancel = clock.schedule(client.online ? WELCOME_WAIT_MS : 0, resolve);
+  try {
+    if (!found()) await untilEnd(promise, signal);
+    return client.find(target);
+  } catch (error) {
+    if (!isAronaError(error, "NOT_FOUND") || /^[#@]/.test(target)) throw error;
+    throw new CommandFailure(error.message, {
+      cause: error,
+      hint:
+        "`arona groups` shows where you are. A channel begins with # and a person with @; quote them: '#general'.",
+    });
+  } finally {
+    cancel();
+    stopListening();
+  }
+}
+
+/** Waits a little for what the relay has kept for this device: until no event has come for a while. */
+export async function settled(
+  { client, clock }: Pick<OpenedClient, "client" | "clock">,
+  signal: AbortSignal,
+): Promise<void> {
+  if (!client.online) return;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let cancelQuiet = clock.schedule(QUIET_MS, resolve);
+  const cancelLongest = clock.schedule(WELCOME_WAIT_MS, resolve);
+  const stopListening = client.onAny(() => {
+    cancelQuiet();
+    cancelQuiet = clock.schedule(QUIET_MS, resolve);
+  });
+  try {
+    await untilEnd(promise, signal);
+  } finally {
+    cancelQuiet();
+    cancelLongest();
+    stopListening();
+  }
+}
+
+/** Whether people mean this conversation by `target`. */
+export function matches(conversation: Pick<Conversation, "title" | "id">, target: string): boolean {
+  return conversation.title === target || conversation.id === target;
+}
+
+/** An account name, with or without the @ before it. */
+export function accountOf(argument: string | undefined): string {
+  return (argument ?? "").replace(/^@/, "");
+}
+
+/** The client's fields that say where it is, for JSON. */
+export function conversationObject(conversation: Conversation): Record<string, unknown> {
+  const { group, groupId, kind } = conversation.ref;
+  const { members, suite, self, epoch } = conversation.group;
+  const accounts = new Set(members.map((member) => member.account)).size;
+  return {
+    type: "Conversation",
+    group,
+    kind,
+    members: accounts,
+    suite: SUITES[suite].name,
+    admin: self.admin,
+    participation: conversation.participation,
+    epoch,
+    groupId,
+  };
+}
+
+/** Whether anybody else can get what is sent there. */
+export function hasOthers(client: AronaClient, conversation: Conversation): boolean {
+  return conversation.group.members.some((member) => member.device !== client.deviceId);
+}

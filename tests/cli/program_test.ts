@@ -1,0 +1,162 @@
+import assert from "node:assert/strict";
+import { completionScript } from "../../cli/completion_script.ts";
+import { optionSpec } from "../../cli/options.ts";
+import { COMMANDS, PARENTS } from "../../cli/program.ts";
+import project from "../../deno.json" with { type: "json" };
+import { requireTool } from "../require.ts";
+import { run, temporaryFolder } from "./test_io.ts";
+
+const DESIGNED = [
+  "serve",
+  "connect",
+  "send",
+  "tail",
+  "join",
+  "part",
+  "groups",
+  "members",
+  "id",
+  "verify",
+  "config",
+  "version",
+  "completions",
+  "group create",
+  "group invite",
+  "group remove",
+  "group ban",
+  "group admin",
+  "channels",
+  "history",
+  "invite",
+];
+
+Deno.test("every command that is designed is there", () => {
+  assert.deepEqual(COMMANDS.map(({ name }) => name).sort(), [...DESIGNED].sort());
+});
+
+Deno.test("every command has a help text with its arguments and options on stdout, exit code 0", async () => {
+  for (const { name, summary, args = [], options } of COMMANDS) {
+    const { code, out, err } = await run([...name.split(" "), "--help"]);
+    assert.equal(code, 0, name);
+    assert.equal(err, "", name);
+    assert.ok(out.startsWith(`Usage: arona ${name} `), out);
+    assert.ok(out.replace(/\s+/g, " ").includes(summary), name);
+    for (const argument of args) assert.ok(out.includes(argument.name), `${name}: ${argument.name}`);
+    for (const option of options) assert.ok(out.includes(`--${option}`), `${name}: --${option}`);
+    assert.ok(!out.includes("--no-"), `${name} hides the opposites`);
+  }
+});
+
+Deno.test("arona help COMMAND and arona --help show help, exit code 0", async () => {
+  for (const args of [["--help"], ["help"], ["help", "send"], ["group", "--help"], ["-h"]]) {
+    const { code, out, err } = await run(args);
+    assert.equal(code, 0, args.join(" "));
+    assert.match(out, /^Usage: arona/);
+    assert.equal(err, "");
+  }
+});
+
+Deno.test("without a command the help goes to stderr, exit code 2", async () => {
+  for (const args of [[], ["group"]]) {
+    const { code, out, err } = await run(args);
+    assert.deepEqual([code, out], [2, ""]);
+    assert.match(err, /^Usage: arona/);
+  }
+});
+
+Deno.test("bad usage is one line on stderr that says what to do, exit code 2", async () => {
+  const cases: [string[], RegExp][] = [
+    [["sned"], /unknown command 'sned' \(Did you mean send\?\)/],
+    [["send"], /missing required argument 'target'/],
+    [["send", "#a", "b", "c"], /too many arguments/],
+    [["send", "--foo"], /unknown option '--foo'/],
+    [["tail", "--cuont", "1"], /Did you mean --count\?/],
+    [["tail", "--count"], /argument missing/],
+    [["tail", "--count", "0"], /--count: "0" is not a whole number/],
+    [["tail", "--timeout", "soon"], /--timeout/],
+    [["send", "#a", "b", "--wait", "read"], /accepted or delivered/],
+    [["join", "#a", "--suite", "rot13"], /default or aes256/],
+    [["join", "general"], /it is not a channel/],
+    [["serve", "--listen", "nowhere"], /Cannot use --listen "nowhere": the address is not host:port/],
+    [["serve", "--listen", "h:99999"], /port/],
+    [["serve", "--public-address", "x"], /Cannot use --public-address "x"/],
+    [["serve", "--mailbox", "disk"], /not memory/],
+    [["serve", "--tunnel", "bore"], /unknown option '--tunnel'/],
+    [["completions", "tcsh"], /none of bash, zsh, fish/],
+    [["group", "crate", "x"], /Did you mean create\?/],
+    [["id", "--profile", "../x"], /Cannot use profile name/],
+    [["id", "--username", "Ålice"], /Cannot use account name/],
+    [["join", "#a", "--username", "alice"], /does not know a relay yet.*--relay/],
+    [["join", "#a", "--relay", "arona://h:1#x"], /needs a name.*--username/],
+    [["join", "#a", "--username", "alice", "--relay", "http://x"], /Cannot read link/],
+    [["connect", "arona://h:1#x", "--relay", "arona://h:1#x"], /two relays/],
+    [["verify", "bob", "--accept", "--confirm"], /Cannot confirm and accept at once/],
+  ];
+  await using folder = await temporaryFolder();
+  for (const [args, expected] of cases) {
+    const { code, out, err } = await run(args, { env: { ARONA_HOME: folder.path } });
+    assert.equal(code, 2, `${args.join(" ")}: ${err}`);
+    assert.equal(out, "");
+    assert.match(err, expected);
+    assert.match(err, /^arona: Cannot [^\n]+\n$/);
+  }
+  assert.deepEqual([...Deno.readDirSync(folder.path)], [], "nothing was made");
+});
+
+Deno.test("ARONA_DEBUG=1 shows where an error comes from, otherwise no stack trace is shown", async () => {
+  const quiet = await run(["join", "general"]);
+  assert.doesNotMatch(quiet.err, /\n\s+at /);
+  const loud = await run(["join", "general"], { env: { ARONA_DEBUG: "1" } });
+  assert.match(loud.err, /\n\s+at /);
+});
+
+Deno.test("version is the one in deno.json", async () => {
+  assert.match((await run(["version"])).out, new RegExp(`^arona ${project.version} `));
+  assert.equal((await run(["--version"])).out, `arona ${project.version}\n`);
+  const { code, out } = await run(["version", "--json"]);
+  assert.equal(code, 0);
+  assert.equal(JSON.parse(out).version, project.version);
+});
+
+Deno.test("send without text at a terminal does not wait for input", async () => {
+  const { code, err } = await run(["send", "#a"], { interactive: true });
+  assert.equal(code, 2);
+  assert.match(err, /there is no text/);
+});
+
+Deno.test("commands that read data of others offer --json", () => {
+  const without = COMMANDS.filter(({ options }) => !options.includes("json")).map(({ name }) => name);
+  assert.deepEqual(without, ["connect", "completions"]);
+});
+
+Deno.test("completion scripts know every command, parent and option", () => {
+  for (const shell of ["bash", "zsh", "fish"] as const) {
+    const script = completionScript(shell, { commands: COMMANDS, parents: PARENTS });
+    for (const { name, options } of COMMANDS) {
+      for (const word of name.split(" ")) assert.ok(script.includes(word), `${shell}: ${word}`);
+      for (const option of options) {
+        assert.ok(script.includes(shell === "fish" ? `-l ${option}` : `--${option}`), `${shell}: ${option}`);
+      }
+    }
+  }
+});
+
+const bash = requireTool("bash");
+bash.test("the bash script completes commands, options and values", async () => {
+  const complete = async (...words: string[]) => {
+    const script = `
+      ${completionScript("bash", { commands: COMMANDS, parents: PARENTS })}
+      COMP_WORDS=(${words.map((word) => `'${word}'`).join(" ")}); COMP_CWORD=${words.length - 1}
+      _arona; printf '%s\\n' "\${COMPREPLY[@]}"`;
+    const { stdout, stderr, success } = await new Deno.Command("bash", { args: ["-euc", script] }).output();
+    assert.ok(success, new TextDecoder().decode(stderr));
+    return new TextDecoder().decode(stdout).trim().split("\n").filter((word) => word !== "");
+  };
+  assert.deepEqual(await complete("arona", "se"), ["serve", "send"]);
+  assert.deepEqual(await complete("arona", "group", "in"), ["invite"]);
+  assert.deepEqual(await complete("arona", "tail", "#general", "--co"), ["--count", "--config"]);
+  assert.deepEqual(await complete("arona", "send", "--wait", ""), optionSpec("wait").choices);
+  assert.deepEqual(await complete("arona", "completions", ""), ["bash", "zsh", "fish", "--help"]);
+  assert.ok((await complete("arona", "help", "")).includes("group"));
+  assert.deepEqual(await complete("arona", "send", "--relay", "x"), []);
+});

@@ -1,0 +1,121 @@
+import assert from "node:assert/strict";
+import { ConnectionWatch } from "../../cli/connection_watch.ts";
+import { eventObject } from "../../cli/event_json.ts";
+import { eventText, historyText } from "../../cli/event_text.ts";
+import { parseInput } from "../../cli/plain/input.ts";
+import { describeEvent } from "../../cli/relay_log.ts";
+import type { ClientEvent } from "../../client/mod.ts";
+import { FakeClock, type GroupId } from "../../proto/mod.ts";
+
+const WHERE = { group: "#general", groupId: "00".repeat(16) as GroupId, kind: "channel" as const };
+const CREATED: ClientEvent = {
+  type: "MsgCreated",
+  ...WHERE,
+  from: "alice",
+  id: "11".repeat(16),
+  at: "2026-01-01T00:00:00.000Z",
+  own: false,
+  text: "hello",
+};
+
+Deno.test("eventObject() has the documented fields first and in order", () => {
+  assert.deepEqual(Object.keys(eventObject(CREATED)), [
+    "type",
+    "group",
+    "kind",
+    "from",
+    "id",
+    "text",
+    "at",
+    "groupId",
+    "own",
+  ]);
+  const edited = eventObject({ ...CREATED, type: "MsgEdited", target: "22".repeat(16) });
+  assert.deepEqual(Object.keys(edited).slice(0, 8), [
+    "type",
+    "group",
+    "kind",
+    "from",
+    "id",
+    "text",
+    "at",
+    "target",
+  ]);
+});
+
+Deno.test("eventText() shows names and texts of others inert", () => {
+  const evil = "\x1b]52;c;AAAA\x07\x1b[2J\u202e\r\nbob: I am not here";
+  const events: ClientEvent[] = [
+    { ...CREATED, text: evil, from: evil, group: evil },
+    { ...CREATED, type: "MsgEdited", target: "t", text: evil },
+    { ...CREATED, type: "MsgDeleted", target: "t", from: evil },
+    { ...CREATED, type: "Reaction", target: "t", emoji: evil, removed: false },
+    { type: "GroupCreated", ...WHERE, group: evil, by: evil, suite: "s" },
+    { type: "MemberJoined", ...WHERE, account: evil, fingerprint: "", by: evil },
+    { type: "MemberLeft", ...WHERE, account: evil, fingerprint: "", by: "x" },
+    { type: "GroupChanged", ...WHERE, by: evil },
+    { type: "GroupLeft", ...WHERE, group: evil, reason: "left" },
+    { type: "Gap", ...WHERE, reason: evil },
+    { type: "MsgFailed", ...WHERE, id: "i", code: "QUOTA", reason: evil },
+    { type: "IdentityChanged", account: evil, pinned: "", seen: "" },
+  ];
+  for (const event of events) {
+    const text = eventText(event)!;
+    for (const line of text.split("\n")) assert.doesNotMatch(line, /[\p{Cc}\p{Cf}]/u, event.type);
+    assert.doesNotMatch(text, /^bob: /m, `${event.type}: no line that looks like another's`);
+  }
+});
+
+Deno.test("historyText() tells edits, deletions, reactions and gaps", () => {
+  const message = { id: "i", from: "alice", fingerprint: "", sentAtMs: 0, text: "tea?" };
+  const text = (more: object) => historyText("#general", { sequence: 1, message: { ...message, ...more } });
+  assert.match(text({}), /\[#general\] alice: tea\?$/);
+  assert.match(text({ edited: true }), /tea\? \(edited\)$/);
+  assert.match(text({ deleted: true }), /alice deleted a message$/);
+  assert.match(text({ reactions: { "☕": ["bob", "carol"], "👎": [] } }), /tea\? {2}☕ 2$/);
+  assert.match(text({ gap: "lost" }), /something is missing here: lost/);
+});
+
+Deno.test("parseInput() tells text from commands, and // from both", () => {
+  assert.deepEqual(parseInput("  "), { kind: "empty" });
+  assert.deepEqual(parseInput("hello /join"), { kind: "text", text: "hello /join" });
+  assert.deepEqual(parseInput("/Join  #a  "), { kind: "command", name: "join", rest: "#a" });
+  assert.deepEqual(parseInput("//join"), { kind: "text", text: "/join" });
+  assert.deepEqual(parseInput("/msg @u a  b"), { kind: "command", name: "msg", rest: "@u a  b" });
+});
+
+Deno.test("ConnectionWatch tells each change once and gives up when the client has", async () => {
+  const clock = new FakeClock();
+  const told: string[] = [];
+  const watch = new ConnectionWatch({ clock, tell: (text) => told.push(text) });
+  const status = (status: "online" | "connecting" | "offline", reason?: string) =>
+    watch.note({ type: "Status", status, reason });
+  status("connecting");
+  status("online");
+  assert.deepEqual(told, []);
+  for (let i = 0; i < 3; i++) {
+    status("offline", "nothing listens there");
+    clock.advance(30_000);
+    status("connecting");
+  }
+  status("online");
+  assert.deepEqual(told, ["The relay is away, trying again … (nothing listens there)", "Connected again."]);
+  status("offline", "another relay answers");
+  clock.advance(60_000);
+  await assert.rejects(watch.lost, /another relay answers/);
+  watch.stop();
+});
+
+Deno.test("the relay's log says nothing of who it is about", () => {
+  assert.deepEqual(describeEvent({ type: "session_started", registered: true }), [
+    "debug",
+    "session started, new account",
+  ]);
+  const [level, text] = describeEvent({ type: "started", address: "127.0.0.1:1", fingerprint: "SECRET" });
+  assert.equal(level, "info");
+  assert.ok(!text.includes("SECRET"));
+  assert.deepEqual(describeEvent({ type: "session_ended", reason: "cut", code: "TRUNCATED" }), [
+    "debug",
+    "session ended: cut (TRUNCATED)",
+  ]);
+});
