@@ -2,7 +2,13 @@
 
 import { join, resolve } from "node:path";
 import { type Endpoint, formatEndpoint, parseEndpoint, selectProvider } from "../proto/mod.ts";
-import { MemoryMailboxStore, openSqliteRelayStore, type RelayStore, startRelay } from "../server/mod.ts";
+import {
+  MemoryMailboxStore,
+  openSqliteRelayStore,
+  Registration,
+  type RelayStore,
+  startRelay,
+} from "../server/mod.ts";
 import type { CommandContext } from "./command.ts";
 import { ended } from "./ending.ts";
 import { CommandFailure, usageFailure } from "./failure.ts";
@@ -65,17 +71,7 @@ export async function makeInvite(context: CommandContext): Promise<string> {
   const [crypto, clock] = await Promise.all([selectProvider(), context.io.clock()]);
   const store = openSqliteRelayStore(join(folder, DATABASE));
   try {
-    // A relay that does not listen: it makes the code as one that runs would.
-    const relay = await startRelay({
-      store,
-      mailboxes: new MemoryMailboxStore(),
-      crypto,
-      clock,
-      name: "invite",
-    });
-    const code = relay.createInvite();
-    await relay.stop();
-    return code;
+    return new Registration({ store, crypto, clock }, true).createInvite();
   } finally {
     store.close();
   }

@@ -5,11 +5,6 @@ import { isAronaError } from "../proto/mod.ts";
 import type { Settings } from "./config.ts";
 import { untilEnd } from "./ending.ts";
 import { CommandFailure } from "./failure.ts";
-import type { OpenedClient } from "./open_client.ts";
-
-/** How long a group may take to show up that somebody has just added this device to. */
-const WELCOME_WAIT_MS = 2_000;
-const QUIET_MS = 250;
 
 /** The suite that `--suite` names. */
 export function suiteOf(settings: Settings): SuiteId {
@@ -24,30 +19,26 @@ export function suiteOf(settings: Settings): SuiteId {
  * @throws {AronaError}
  */
 export async function resolveTarget(
-  { client, clock }: Pick<OpenedClient, "client" | "clock">,
+  client: AronaClient,
   target: string,
   options: { suite: SuiteId; signal: AbortSignal },
 ): Promise<Conversation> {
   if (/^[#@]/.test(target)) return await untilEnd(client.resolve(target, options.suite), options.signal);
-  return await findTarget({ client, clock }, target, options.signal);
+  return await findTarget(client, target, options.signal);
 }
 
 /**
- * The conversation that this device is in; waits a little for one that it has just been added to.
+ * The conversation that this device is in, one that it was added to while it was away among them.
  *
  * @throws {AronaError} `NOT_FOUND`
  */
 export async function findTarget(
-  { client, clock }: Pick<OpenedClient, "client" | "clock">,
+  client: AronaClient,
   target: string,
   signal: AbortSignal,
 ): Promise<Conversation> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const found = () => client.conversations().some((c) => c.participation === "member" && matches(c, target));
-  const stopListening = client.on("GroupCreated", () => found() && resolve());
-  const cancel = clock.schedule(client.online ? WELCOME_WAIT_MS : 0, resolve);
+  await untilEnd(client.caughtUp(), signal);
   try {
-    if (!found()) await untilEnd(promise, signal);
     return client.find(target);
   } catch (error) {
     if (!isAronaError(error, "NOT_FOUND") || /^[#@]/.test(target)) throw error;
@@ -56,31 +47,6 @@ export async function findTarget(
       hint:
         "`arona groups` shows where you are. A channel begins with # and a person with @; quote them: '#general'.",
     });
-  } finally {
-    cancel();
-    stopListening();
-  }
-}
-
-/** Waits a little for what the relay has kept for this device: until no event has come for a while. */
-export async function settled(
-  { client, clock }: Pick<OpenedClient, "client" | "clock">,
-  signal: AbortSignal,
-): Promise<void> {
-  if (!client.online) return;
-  const { promise, resolve } = Promise.withResolvers<void>();
-  let cancelQuiet = clock.schedule(QUIET_MS, resolve);
-  const cancelLongest = clock.schedule(WELCOME_WAIT_MS, resolve);
-  const stopListening = client.onAny(() => {
-    cancelQuiet();
-    cancelQuiet = clock.schedule(QUIET_MS, resolve);
-  });
-  try {
-    await untilEnd(promise, signal);
-  } finally {
-    cancelQuiet();
-    cancelLongest();
-    stopListening();
   }
 }
 

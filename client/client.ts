@@ -185,8 +185,14 @@ export class AronaClient {
       clock,
       crypto,
       handlers: {
-        onStatus: (status, reason) => {
-          if (!this.#closing) emit({ type: "Status", status, reason: reason?.message });
+        onStatus: (status, options) => {
+          if (this.#closing) return;
+          emit({
+            type: "Status",
+            status,
+            reason: options?.reason.message,
+            final: options?.final ? true : undefined,
+          });
         },
       },
     });
@@ -234,6 +240,11 @@ export class AronaClient {
    */
   connect(options: { patient?: boolean } = {}): Promise<void> {
     return this.#connector.start({ patient: options.patient ?? false });
+  }
+
+  /** Resolves when everything has been handled that waited at the relay when this connection began; at once while offline. */
+  async caughtUp(): Promise<void> {
+    await this.#api?.link.caughtUp;
   }
 
   /** Ends in good order: what is stored is acknowledged, nothing is lost by it. */

@@ -130,16 +130,15 @@ export function loadConversations(store: Store, engine: GroupEngine): Conversati
 function decodeConversation(engine: GroupEngine, group: Group, record: Uint8Array): Conversation {
   try {
     const reader = new ByteReader(record);
-    if (reader.u8() !== RECORD_VERSION) {
-      throw new AronaError("CORRUPT_STORE", "Cannot read conversation: version");
-    }
-    const participation = PARTICIPATIONS[reader.u8()];
+    if (reader.u8() !== RECORD_VERSION) refuse("version");
+    const participation = PARTICIPATIONS[reader.u8()] ?? refuse("participation");
     const ownMessages = reader.u32();
     const renewedAtMs = reader.u64();
     const peer = fromUtf8(reader.vector16(64));
     const hash = fromUtf8(reader.vector16(64));
     const next = reader.vector32(MAX_STATE_BYTES);
     reader.end();
+    if ((hash === "") !== (next.length === 0)) refuse("pending commit");
     const conversation = new Conversation(group, peer === "" ? null : peer);
     conversation.participation = participation;
     conversation.ownMessages = ownMessages;
@@ -150,4 +149,8 @@ function decodeConversation(engine: GroupEngine, group: Group, record: Uint8Arra
     if (isAronaError(cause, "CORRUPT_STORE")) throw cause;
     throw new AronaError("CORRUPT_STORE", "Cannot read conversation: its record does not decode", { cause });
   }
+}
+
+function refuse(field: string): never {
+  throw new AronaError("CORRUPT_STORE", `Cannot read conversation: its ${field} does not fit`);
 }

@@ -36,6 +36,8 @@ export type ClientEvent =
     readonly type: "Status";
     readonly status: "online" | "connecting" | "offline";
     readonly reason?: string;
+    /** Set where another try cannot help: the client has given up. */
+    readonly final?: true;
   }
   | (Authored & { readonly type: "MsgCreated"; readonly text: string; readonly replyTo?: string })
   | (Authored & { readonly type: "MsgEdited"; readonly target: string; readonly text: string })

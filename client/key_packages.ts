@@ -1,6 +1,6 @@
 /** This device's own KeyPackages: made here, their private halves kept until a Welcome uses them up. */
 
-import { ByteReader, ByteWriter, toHex } from "../proto/mod.ts";
+import { AronaError, ByteReader, ByteWriter, toHex } from "../proto/mod.ts";
 import type { ClientContext } from "./context.ts";
 import type { SuiteId } from "./groups/mod.ts";
 import type { Store, StoreWriter } from "./store/mod.ts";
@@ -34,7 +34,7 @@ export async function makeKeyPackages(
   return made;
 }
 
-/** All of them. */
+/** All of them. @throws {AronaError} `CORRUPT_STORE` */
 export function storedKeyPackages(store: Store): StoredKeyPackage[] {
   return store.all("key_packages").map(({ id, row }) => decode(id, row));
 }
@@ -49,15 +49,18 @@ function encode(keyPackage: StoredKeyPackage): Uint8Array {
     .vector32(keyPackage.publicBytes).vector32(keyPackage.privateBytes).finish();
 }
 
+/** @throws {AronaError} `CORRUPT_STORE` where the bytes are not what {@link encode} made */
 function decode(id: string, row: Uint8Array): StoredKeyPackage {
-  const reader = new ByteReader(row);
-  const keyPackage = {
-    id,
-    suite: reader.u16(),
-    lastResort: reader.u8() === 1,
-    publicBytes: reader.vector32(1 << 20),
-    privateBytes: reader.vector32(1 << 20),
-  };
-  reader.end();
-  return keyPackage;
+  try {
+    const reader = new ByteReader(row);
+    const suite = reader.u16();
+    const flag = reader.u8();
+    if (flag > 1) throw new AronaError("BAD_ENCODING", `Cannot read key package: flag ${flag}`);
+    const publicBytes = reader.vector32(1 << 20);
+    const privateBytes = reader.vector32(1 << 20);
+    reader.end();
+    return { id, suite, lastResort: flag === 1, publicBytes, privateBytes };
+  } catch (cause) {
+    throw new AronaError("CORRUPT_STORE", "Cannot read key package: its row is damaged", { cause });
+  }
 }

@@ -285,21 +285,27 @@ export function encodeOutboxRow(row: OutboxRow): Uint8Array {
   return writer.finish();
 }
 
+/** @throws {AronaError} `CORRUPT_STORE` where the bytes are not what {@link encodeOutboxRow} made */
 export function decodeOutboxRow(id: string, bytes: Uint8Array): OutboxRow {
-  const reader = new ByteReader(bytes);
-  if (reader.u8() !== ROW_VERSION) {
-    throw new AronaError("CORRUPT_STORE", "Cannot read outbox: unknown version");
+  try {
+    const reader = new ByteReader(bytes);
+    const version = reader.u8();
+    const head = {
+      group: parseGroupId(toHex(reader.take(16))),
+      messageId: toHex(reader.take(16)),
+      createdAtMs: reader.u64(),
+      content: reader.vector32(1 << 20),
+    };
+    const flag = reader.u8();
+    if (version !== ROW_VERSION || flag > 1) {
+      throw new AronaError("BAD_ENCODING", `Cannot read outbox: version ${version}, flag ${flag}`);
+    }
+    const sealed = flag === 0
+      ? null
+      : { epoch: reader.u64(), envelope: reader.take(16), ciphertext: reader.vector32(1 << 20) };
+    reader.end();
+    return { id, ...head, sealed };
+  } catch (cause) {
+    throw new AronaError("CORRUPT_STORE", "Cannot read outbox: a row is damaged", { cause });
   }
-  const row = {
-    id,
-    group: parseGroupId(toHex(reader.take(16))),
-    messageId: toHex(reader.take(16)),
-    createdAtMs: reader.u64(),
-    content: reader.vector32(1 << 20),
-  };
-  const sealed = reader.u8() === 0
-    ? null
-    : { epoch: reader.u64(), envelope: reader.take(16), ciphertext: reader.vector32(1 << 20) };
-  reader.end();
-  return { ...row, sealed };
 }

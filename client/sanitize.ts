@@ -6,7 +6,9 @@
 /** Joins that scripts need inside words (CONTEXTJ of RFC 5892 appendix A, by script). */
 const JOINING_SCRIPTS =
   "Arabic|Bengali|Devanagari|Gujarati|Gurmukhi|Kannada|Khmer|Malayalam|Mongolian|Myanmar|Nko|Oriya|Sinhala|Syriac|Tamil|Telugu";
-const JOINING = JOINING_SCRIPTS.split("|").map((script) => `\\p{Script=${script}}`).join("");
+const JOINING_LETTERS = JOINING_SCRIPTS.split("|").map((script) => `\\p{Script=${script}}`).join("");
+/** Some of these scripts have marks of their own that are not visible; nothing joins to those. */
+const JOINING = `[${JOINING_LETTERS}]--\\p{Default_Ignorable_Code_Point}`;
 
 /** Format characters that are visible signs (prepended concatenation marks). */
 const VISIBLE = "\\u{600}-\\u{605}\\u{6dd}\\u{70f}\\u{890}\\u{891}\\u{8e2}\\u{110bd}\\u{110cd}";

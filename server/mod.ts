@@ -12,5 +12,6 @@ export { MemoryRelayStore } from "./memory_store.ts";
 export { startRelay } from "./relay.ts";
 export type { RelayOptions, RelayStats, RunningRelay } from "./relay_options.ts";
 export type { RelayCounters } from "./services.ts";
+export { Registration } from "./registration.ts";
 export { openSqliteRelayStore } from "./sqlite_store.ts";
 export type * from "./store.ts";

@@ -14,9 +14,13 @@ const PRAGMAS = `
   PRAGMA busy_timeout = 2000;
 `;
 
-/** An open database at the newest schema. */
+/**
+ * An open database at the newest schema. Parameters are plain `?`: the oldest supported runtime does not bind numbered ones, nor does it
+ * tell whether a database is open or in a transaction.
+ */
 export class SqliteDatabase {
   readonly #statements = new Map<string, StatementSync>();
+  #open = true;
 
   private constructor(private readonly database: DatabaseSync) {}
 
@@ -51,7 +55,7 @@ export class SqliteDatabase {
       this.database.exec("COMMIT");
       return result;
     } catch (error) {
-      if (this.database.isTransaction) this.database.exec("ROLLBACK");
+      this.#rollBack();
       throw error;
     }
   }
@@ -78,7 +82,17 @@ export class SqliteDatabase {
   /** Safe to call again. */
   close(): void {
     this.#statements.clear();
-    if (this.database.isOpen) this.database.close();
+    if (this.#open) this.database.close();
+    this.#open = false;
+  }
+
+  /** SQLite itself rolls back after some errors, a full disk for one; then there is nothing left to do. */
+  #rollBack(): void {
+    try {
+      this.database.exec("ROLLBACK");
+    } catch {
+      // no transaction is open any more
+    }
   }
 
   #statement(sql: string): StatementSync {

@@ -166,9 +166,10 @@ class SqliteRelayStore implements RelayStore {
   keyPackageCounts(device: DeviceId): Map<number, number> {
     const rows = this.database.all(
       `SELECT suite, sum(unused) AS n FROM (
-         SELECT suite, 1 AS unused FROM key_packages WHERE device = ?1
-         UNION ALL SELECT suite, 0 FROM last_resorts WHERE device = ?1
+         SELECT suite, 1 AS unused FROM key_packages WHERE device = ?
+         UNION ALL SELECT suite, 0 FROM last_resorts WHERE device = ?
        ) GROUP BY suite`,
+      device,
       device,
     );
     return new Map(rows.map((row) => [row.suite as number, row.n as number]));
@@ -374,8 +375,9 @@ class SqliteRelayStore implements RelayStore {
     this.database.transaction(() => {
       this.database.run("DELETE FROM welcome_devices WHERE device = ? AND envelope = ?", device, envelope);
       this.database.run(
-        `DELETE FROM welcomes WHERE envelope = ?1
-         AND NOT EXISTS (SELECT 1 FROM welcome_devices WHERE envelope = ?1)`,
+        `DELETE FROM welcomes WHERE envelope = ?
+         AND NOT EXISTS (SELECT 1 FROM welcome_devices WHERE envelope = ?)`,
+        envelope,
         envelope,
       );
     });

@@ -89,7 +89,7 @@ async function change(
   const { openProfile } = await import("../open_client.ts");
   const { accountOf, conversationObject, findTarget } = await import("../target.ts");
   await using opened = await openProfile(context);
-  const conversation = await findTarget(opened, args[0]!, signal);
+  const conversation = await findTarget(opened.client, args[0]!, signal);
   const user = accountOf(args[1]);
   await untilEnd(step.act(opened.client, conversation, user), signal);
   output.object(conversationObject(conversation));

@@ -9,11 +9,12 @@ export const groups: CommandSpec = {
   options: [...PROFILE_OPTIONS],
   async run(context) {
     const { output, signal } = context;
+    const { untilEnd } = await import("../ending.ts");
     const { openProfile } = await import("../open_client.ts");
     const { nameText } = await import("../event_text.ts");
-    const { conversationObject, settled } = await import("../target.ts");
+    const { conversationObject } = await import("../target.ts");
     await using opened = await openProfile(context, { connect: "try" });
-    await settled(opened, signal);
+    await untilEnd(opened.client.caughtUp(), signal);
     const conversations = opened.client.conversations()
       .filter((conversation) => conversation.participation === "member")
       .sort((a, b) => a.title < b.title ? -1 : 1);

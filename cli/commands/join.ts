@@ -21,7 +21,7 @@ export const join: CommandSpec = {
     const { openProfile } = await import("../open_client.ts");
     const { conversationObject, resolveTarget, suiteOf } = await import("../target.ts");
     await using opened = await openProfile(context);
-    const conversation = await resolveTarget(opened, channel, { suite: suiteOf(settings), signal });
+    const conversation = await resolveTarget(opened.client, channel, { suite: suiteOf(settings), signal });
     output.object(conversationObject(conversation));
     output.note(`${opened.client.account} is in ${channel}.`);
   },

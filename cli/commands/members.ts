@@ -16,7 +16,7 @@ export const members: CommandSpec = {
     const { memberText } = await import("../member_text.ts");
     const { findTarget } = await import("../target.ts");
     await using opened = await openProfile(context, { connect: "try" });
-    const conversation = await findTarget(opened, args[0]!, signal);
+    const conversation = await findTarget(opened.client, args[0]!, signal);
     const found = await untilEnd(opened.client.members(conversation), signal);
     found.sort((a, b) => a.account < b.account ? -1 : 1);
     for (const member of found) output.data(memberObject(member), memberText(member));

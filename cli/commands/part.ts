@@ -14,7 +14,7 @@ export const part: CommandSpec = {
     const { openProfile } = await import("../open_client.ts");
     const { conversationObject, findTarget } = await import("../target.ts");
     await using opened = await openProfile(context);
-    const conversation = await findTarget(opened, args[0]!, signal);
+    const conversation = await findTarget(opened.client, args[0]!, signal);
     await untilEnd(opened.client.leave(conversation), signal);
     output.object(conversationObject(conversation));
     output.note(`${opened.client.account} has left ${args[0]}.`);

@@ -41,7 +41,7 @@ export const send: CommandSpec = {
     const cancel = clock.schedule(timeoutS * 1_000, () => late.reject(timeOver(timeoutS, accepted)));
     try {
       const conversation = await Promise.race([
-        resolveTarget(opened, target, { suite: suiteOf(settings), signal }),
+        resolveTarget(opened.client, target, { suite: suiteOf(settings), signal }),
         late.promise,
       ]);
       const sending = client.send(conversation, text);

@@ -35,7 +35,7 @@ export const tail: CommandSpec = {
       import("../connection_watch.ts"),
       io.clock(),
     ]);
-    const watch = new ConnectionWatch({ clock, tell: (text) => output.note(text) });
+    const watch = new ConnectionWatch((text) => output.note(text));
     const count = settings.number("count") ?? Infinity;
     const enough = Promise.withResolvers<void>();
     let seen = 0;
@@ -56,7 +56,9 @@ export const tail: CommandSpec = {
       : clock.schedule(timeoutS * 1_000, () => late.resolve("late"));
     try {
       const listen = async () => {
-        if (target !== undefined) await resolveTarget(opened, target, { suite: suiteOf(settings), signal });
+        if (target !== undefined) {
+          await resolveTarget(opened.client, target, { suite: suiteOf(settings), signal });
+        }
         output.note(
           `Listening ${target === undefined ? "everywhere" : `in ${target}`} as ${opened.client.account}.`,
         );
@@ -72,7 +74,6 @@ export const tail: CommandSpec = {
     } finally {
       cancel();
       listens = false;
-      watch.stop();
     }
   },
 };

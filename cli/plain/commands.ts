@@ -29,7 +29,7 @@ export const PLAIN_COMMANDS: readonly PlainCommand[] = [
     summary: "join a channel and go there",
     async run(chat, rest) {
       const channel = need(rest, "/join #channel");
-      chat.go(await resolveTarget(chat, channel.startsWith("#") ? channel : `#${channel}`, chat));
+      chat.go(await resolveTarget(chat.client, channel.startsWith("#") ? channel : `#${channel}`, chat));
     },
   },
   {
@@ -38,7 +38,7 @@ export const PLAIN_COMMANDS: readonly PlainCommand[] = [
     summary: "send a direct message; without TEXT go there",
     async run(chat, rest) {
       const [user, text] = firstWord(need(rest, "/msg @user TEXT"));
-      const conversation = await resolveTarget(chat, `@${accountOf(user)}`, chat);
+      const conversation = await resolveTarget(chat.client, `@${accountOf(user)}`, chat);
       if (text === "") return chat.go(conversation);
       chat.track(() => chat.client.send(conversation, text));
       chat.current ??= conversation;
@@ -58,7 +58,7 @@ export const PLAIN_COMMANDS: readonly PlainCommand[] = [
     usage: "TARGET",
     summary: "go to #channel, @user or a group",
     async run(chat, rest) {
-      chat.go(await findTarget(chat, need(rest, "/switch TARGET"), chat.signal));
+      chat.go(await findTarget(chat.client, need(rest, "/switch TARGET"), chat.signal));
     },
   },
   {

@@ -12,30 +12,26 @@ import { PlainChat } from "./chat.ts";
 export async function runPlainChat(context: CommandContext): Promise<void> {
   const { io, output, settings, signal } = context;
   const clock = await io.clock();
-  const watch = new ConnectionWatch({ clock, tell: (text) => !signal.aborted && output.note(text) });
+  const watch = new ConnectionWatch((text) => !signal.aborted && output.note(text));
   const started: { chat?: PlainChat } = {};
   const early: ClientEvent[] = []; // what has waited at the relay comes while connecting
-  try {
-    await using opened = await openProfile(context, {
-      patient: io.interactive,
-      onEvent: (event) => {
-        if (event.type === "Status") {
-          if (io.interactive || started.chat) watch.note(event);
-        } else if (started.chat) started.chat.show(event);
-        else early.push(event);
-      },
-    });
-    const { client } = opened;
-    const chat = started.chat = new PlainChat({ client, clock, output, suite: suiteOf(settings), signal });
-    chat.begin();
-    for (const event of early) chat.show(event);
-    await readLines(chat, { context, watch });
-    await chat.finish();
-    if (chat.failures > 0 && !io.stdin.isTerminal && !signal.aborted) {
-      throw new CommandFailure(`Cannot finish: ${chat.failures} of what was asked failed, see above`);
-    }
-  } finally {
-    watch.stop();
+  await using opened = await openProfile(context, {
+    patient: io.interactive,
+    onEvent: (event) => {
+      if (event.type === "Status") {
+        if (io.interactive || started.chat) watch.note(event);
+      } else if (started.chat) started.chat.show(event);
+      else early.push(event);
+    },
+  });
+  const { client } = opened;
+  const chat = started.chat = new PlainChat({ client, clock, output, suite: suiteOf(settings), signal });
+  chat.begin();
+  for (const event of early) chat.show(event);
+  await readLines(chat, { context, watch });
+  await chat.finish();
+  if (chat.failures > 0 && !io.stdin.isTerminal && !signal.aborted) {
+    throw new CommandFailure(`Cannot finish: ${chat.failures} of what was asked failed, see above`);
   }
 }
 

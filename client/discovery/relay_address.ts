@@ -125,10 +125,11 @@ export function decodeKnownRelay(row: Uint8Array): KnownRelay {
       highestSequence,
       boot,
     };
-    for (const endpoint of relay.endpoints) splitEndpoint(endpoint);
-    const fits = Array.isArray(endpoints) && relay.fingerprint.length === FINGERPRINT_BYTES &&
+    const fits = Array.isArray(endpoints) && endpoints.every((endpoint) => typeof endpoint === "string") &&
+      relay.fingerprint.length === FINGERPRINT_BYTES &&
       Number.isSafeInteger(highestSequence) && highestSequence >= 0 && typeof boot === "string";
     if (!fits) throw new AronaError("BAD_ENCODING", "Cannot read the saved relay: a field does not fit");
+    for (const endpoint of relay.endpoints) splitEndpoint(endpoint);
     return relay;
   } catch (cause) {
     throw new AronaError("CORRUPT_STORE", "Cannot read the saved relay: its row does not decode", { cause });

@@ -24,6 +24,8 @@ export const MAX_DISPLAY_NAME_BYTES = 256;
 export const MAX_CONTENT_BYTES = 32_768;
 
 const CONTENT_VERSION = 1;
+/** The last millisecond that a `Date` can hold; past it there is nothing to show. */
+const MAX_TIME_MS = 8.64e15;
 
 /** Codes of the kinds. Every target is a message id. */
 const KINDS = {
@@ -117,6 +119,9 @@ export function decodeContent(bytes: Uint8Array): Content {
   if (version === 0) throw new AronaError("BAD_ENCODING", "Cannot decode message: version 0");
   const code = body.u8();
   const head = { id: toHex(body.take(MESSAGE_ID_BYTES)), sentAtMs: body.u64() };
+  if (head.sentAtMs > MAX_TIME_MS) {
+    throw new AronaError("BAD_ENCODING", "Cannot decode message: its time is no date");
+  }
   const content = version === CONTENT_VERSION ? readFields(body, code) : null;
   if (content === null) return { ...head, kind: "unsupported" };
   body.end();

@@ -14,7 +14,11 @@ const FINAL_CODES = [
 
 /** What a connector reports. */
 export interface ConnectorHandlers {
-  onStatus(status: "online" | "connecting" | "offline", reason?: AronaError): void;
+  /** @param options.final whether no further try will be made */
+  onStatus(
+    status: "online" | "connecting" | "offline",
+    options?: { reason: AronaError; final: boolean },
+  ): void;
 }
 
 /** Dials until told to stop. */
@@ -69,13 +73,13 @@ export class Connector {
           ? error
           : new AronaError("UNREACHABLE", "Cannot connect to the relay", { cause: error });
         if (isAronaError(reason, ...FINAL_CODES) || (!everOnline && !patient)) {
-          handlers.onStatus("offline", reason);
+          handlers.onStatus("offline", { reason, final: true });
           this.#firstOnline.reject(reason);
           return;
         }
       }
       if (this.#abort.signal.aborted) break;
-      handlers.onStatus("offline", reason);
+      handlers.onStatus("offline", { reason, final: false });
       await sleep(clock, this.#jitter(pauseMs), this.#abort.signal).catch(() => {});
       pauseMs = Math.min(pauseMs * 2, RECONNECT_LONGEST_MS);
     }

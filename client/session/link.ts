@@ -94,6 +94,7 @@ export class RelayLink {
   #cancelPing: () => void = () => {};
   #lastHeardMs: number;
   #closed = false;
+  readonly #caughtUp = Promise.withResolvers<void>();
 
   private constructor(
     readonly connection: SecureConnection,
@@ -104,6 +105,7 @@ export class RelayLink {
   ) {
     this.#nextDelivery = this.#stored = this.#acknowledged = login.next;
     this.#lastHeardMs = clock.monotonic();
+    if (login.backlog === 0) this.#caughtUp.resolve();
     this.#schedulePing();
     void this.#receiveLoop(pendingFrames);
     void this.#inboxLoop();
@@ -142,6 +144,11 @@ export class RelayLink {
 
   get closed(): boolean {
     return this.#closed;
+  }
+
+  /** Resolves when the deliveries that waited at login have been handled, or the link has ended. */
+  get caughtUp(): Promise<void> {
+    return this.#caughtUp.promise;
   }
 
   /**
@@ -292,6 +299,7 @@ export class RelayLink {
       case "delivery":
         await this.handlers.onDelivery(item.delivery);
         this.#stored = item.number + 1;
+        if (this.#stored >= this.login.next + this.login.backlog) this.#caughtUp.resolve();
         if (this.#stored - this.#acknowledged >= ACK_EVERY) this.#acknowledge();
         else this.#cancelAck ??= this.clock.schedule(ACK_AFTER_MS, () => this.#acknowledge());
         return;
@@ -341,6 +349,7 @@ export class RelayLink {
   #end(reason: AronaError): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#caughtUp.resolve();
     this.#cancelPing();
     this.#cancelAck?.();
     for (const waiting of this.#waiting.values()) {

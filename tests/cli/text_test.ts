@@ -5,7 +5,7 @@ import { eventText, historyText } from "../../cli/event_text.ts";
 import { parseInput } from "../../cli/plain/input.ts";
 import { describeEvent } from "../../cli/relay_log.ts";
 import type { ClientEvent } from "../../client/mod.ts";
-import { FakeClock, type GroupId } from "../../proto/mod.ts";
+import type { GroupId } from "../../proto/mod.ts";
 
 const WHERE = { group: "#general", groupId: "00".repeat(16) as GroupId, kind: "channel" as const };
 const CREATED: ClientEvent = {
@@ -84,26 +84,17 @@ Deno.test("parseInput() tells text from commands, and // from both", () => {
   assert.deepEqual(parseInput("/msg @u a  b"), { kind: "command", name: "msg", rest: "@u a  b" });
 });
 
-Deno.test("ConnectionWatch tells each change once and gives up when the client has", async () => {
-  const clock = new FakeClock();
+Deno.test("losing and finding the relay is told once, and what is final ends the waiting", async () => {
   const told: string[] = [];
-  const watch = new ConnectionWatch({ clock, tell: (text) => told.push(text) });
-  const status = (status: "online" | "connecting" | "offline", reason?: string) =>
-    watch.note({ type: "Status", status, reason });
-  status("connecting");
-  status("online");
-  assert.deepEqual(told, []);
-  for (let i = 0; i < 3; i++) {
-    status("offline", "nothing listens there");
-    clock.advance(30_000);
-    status("connecting");
-  }
-  status("online");
-  assert.deepEqual(told, ["The relay is away, trying again … (nothing listens there)", "Connected again."]);
-  status("offline", "another relay answers");
-  clock.advance(60_000);
-  await assert.rejects(watch.lost, /another relay answers/);
-  watch.stop();
+  const watch = new ConnectionWatch((text) => told.push(text));
+  watch.note({ type: "Status", status: "online" });
+  watch.note({ type: "Status", status: "offline", reason: "cut off" });
+  watch.note({ type: "Status", status: "connecting" });
+  watch.note({ type: "Status", status: "offline", reason: "cut off" });
+  watch.note({ type: "Status", status: "online" });
+  assert.deepEqual(told, ["The relay is away, trying again … (cut off)", "Connected again."]);
+  watch.note({ type: "Status", status: "offline", reason: "another relay", final: true });
+  await assert.rejects(watch.lost, /another relay/);
 });
 
 Deno.test("the relay's log says nothing of who it is about", () => {

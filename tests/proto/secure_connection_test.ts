@@ -226,14 +226,22 @@ test(
   },
 );
 
-test(memoryWire, "the connection says BYE after a day", async ({ client, server, clock }) => {
-  clock.advance(MAX_CONNECTION_AGE_MS - 1);
-  assert.equal(client.closed, false);
-  clock.advance(1);
-  assert.equal(await client.receive(), null);
-  assert.ok(client.closed);
-  await server.close();
-});
+test(
+  memoryWire,
+  "with the first frame after a day the connection says BYE",
+  async ({ client, server, clock }) => {
+    clock.advance(MAX_CONNECTION_AGE_MS - 1);
+    client.queue(msg(1));
+    assert.equal((await server.receive())?.length, 1);
+    assert.ok(!client.closed && !server.closed);
+    clock.advance(1);
+    client.queue(msg(2));
+    assert.equal((await server.receive())?.[0].body.length, 2);
+    assert.equal(await server.receive(), null);
+    assert.equal(await client.receive(), null);
+    assert.ok(client.closed && server.closed);
+  },
+);
 
 test(
   memoryWire,
