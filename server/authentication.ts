@@ -39,6 +39,11 @@ export async function authenticate(
     account,
     blobs,
     nowMs: services.clock.now(),
+    isKnown: (certificate, certificateBytes, deviceKey) => {
+      const known = services.store.device(certificate.device);
+      return known !== null && equalBytes(known.certificate, certificateBytes) &&
+        equalBytes(known.deviceKey, deviceKey);
+    },
   });
   // Nothing below waits: of two registrations that race for a name, an invite or a device id, one comes first.
   const fingerprint = fingerprintOf(services.crypto, verified.certificate.identityKey);
