@@ -5,6 +5,7 @@
 
 import { selectProvider } from "../proto/mod.ts";
 import { clientRows } from "./bench/client_rows.ts";
+import { mlsRows } from "./bench/mls_rows.ts";
 import { connectionRows, deliveryRows } from "./bench/relay_rows.ts";
 import { printRow, type Row } from "./bench/rows.ts";
 import { startupRows } from "./bench/startup_rows.ts";
@@ -18,6 +19,7 @@ const PARTS: Readonly<Record<string, () => Promise<Row[]>>> = {
   delivery100: () => deliveryRows(crypto, 100, 5),
   delivery500: () => deliveryRows(crypto, 500, 5),
   connections: () => connectionRows(crypto, [10, 100, 1_000]),
+  mls: () => mlsRows(crypto, [2, 10, 50, 200]),
   client: () => clientRows(crypto),
 };
 

@@ -1,8 +1,6 @@
 /**
- * What MLS costs against the size of the group: one JSON line for each operation and size, times in milliseconds.
- *
- * The group is a channel that its members have joined from outside, one after the other, so that its tree is as full as a real one's.
- * `deno run -A scripts/bench_mls.ts [SIZE…]`; without sizes 2, 10, 50 and 200.
+ * Benchmark rows of MLS against the size of the group. The group is a channel that its members have joined from outside, one after the
+ * other, so that its tree is as full as a real one's.
  */
 
 import {
@@ -13,45 +11,34 @@ import {
   SUITE_IDS,
   type SuiteId,
   SUITES,
-} from "../client/groups/mod.ts";
+} from "../../client/groups/mod.ts";
 import {
   type AccountName,
   type CryptoProvider,
   type DeviceId,
   type GroupId,
   issueCertificate,
-  selectProvider,
+  type selectProvider,
   systemClock,
   toHex,
-} from "../proto/mod.ts";
+} from "../../proto/mod.ts";
+import type { Row } from "./rows.ts";
 
 const SUITE: SuiteId = 0x0052;
 const YEAR_MS = 365 * 86_400_000;
 const MESSAGE = new Uint8Array(512);
 const ROUNDS = { message: 60, change: 5 } as const;
 
-if (import.meta.main) {
-  const sizes = Deno.args.map(Number);
-  for await (const row of benchMls(await selectProvider(), sizes.length > 0 ? sizes : [2, 10, 50, 200])) {
-    console.log(JSON.stringify(row));
-  }
-}
-
-/** One measurement. */
-export interface BenchRow {
-  readonly bench: "mls";
-  readonly operation: string;
-  readonly members: number;
-  readonly provider: string;
-  /** Median and largest, milliseconds. */
-  readonly ms: number;
-  readonly maxMs: number;
-  /** Bytes of what the operation sends or stores. */
-  readonly bytes?: number;
-}
+/** Budgets of DESIGN section 13, milliseconds. */
+const BUDGETS: Readonly<Record<string, number>> = {
+  "encrypt 200": 2,
+  "decrypt 200": 1,
+  "external join 200": 1_000,
+};
 
 /** Measures every operation at every size, smallest first. */
-export async function* benchMls(crypto: CryptoProvider, sizes: readonly number[]): AsyncGenerator<BenchRow> {
+export async function mlsRows(crypto: CryptoProvider, sizes: readonly number[]): Promise<Row[]> {
+  const rows: Row[] = [];
   const newEngine = () =>
     createGroupEngine({ crypto, clock: systemClock, trust: { check: () => "trusted" } });
   const id = toHex(crypto.randomBytes(16)) as GroupId;
@@ -67,7 +54,6 @@ export async function* benchMls(crypto: CryptoProvider, sizes: readonly number[]
   let made = 0;
 
   for (const size of [...sizes].sort((a, b) => a - b)) {
-    const rows: BenchRow[] = [];
     const measured = async (
       operation: string,
       rounds: number,
@@ -80,9 +66,12 @@ export async function* benchMls(crypto: CryptoProvider, sizes: readonly number[]
         bytes = await action();
         times.push(performance.now() - start);
       }
-      rows.push(
-        summary({ operation, members: size, provider: crypto.name, bytes: bytes ?? undefined }, times),
-      );
+      rows.push({
+        row: `MLS ${operation}, ${size} members, ${crypto.name}${bytes ? `, ${bytes} B` : ""}`,
+        value: times.sort((a, b) => a - b)[times.length >> 1],
+        unit: "ms",
+        budget: BUDGETS[`${operation} ${size}`],
+      });
     };
 
     while (hostGroup.members.length < size) {
@@ -154,22 +143,8 @@ export async function* benchMls(crypto: CryptoProvider, sizes: readonly number[]
     await measured("encode", ROUNDS.change, () => host.engine.encode(hostGroup).length);
     await measured("encode secrets", ROUNDS.change, () => host.engine.encodeParts(hostGroup).secrets.length);
     await measured("decode", ROUNDS.change, () => void host.engine.decode(host.engine.encode(hostGroup)));
-    yield* rows;
   }
-}
-
-function summary(
-  row: Omit<BenchRow, "bench" | "ms" | "maxMs">,
-  times: readonly number[],
-): BenchRow {
-  const sorted = [...times].sort((a, b) => a - b);
-  const rounded = (ms: number) => Math.round(ms * 100) / 100;
-  return {
-    bench: "mls",
-    ...row,
-    ms: rounded(sorted[Math.floor(sorted.length / 2)]),
-    maxMs: rounded(sorted.at(-1)!),
-  };
+  return rows;
 }
 
 async function makeDevice(crypto: CryptoProvider, name: string): Promise<LocalDevice> {
