@@ -122,7 +122,7 @@ export class ObjectAssembler {
         throw new AronaError("TOO_LARGE", `Cannot receive object: ${total} bytes more than are allowed`);
       }
       // Room is made for what has arrived only, so that a header alone costs the receiver nothing.
-      object = { bytes: new Uint8Array(Math.min(total, OBJECT_CHUNK_BYTES)), filled: 0 };
+      object = { bytes: new Uint8Array(Math.min(total, chunk.length)), filled: 0 };
       this.#objects.set(number, object);
       this.#heldBytes += total;
       this.#totals.set(number, total);

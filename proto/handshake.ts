@@ -12,13 +12,22 @@
  * have that key: a wrong M1 gets no answer at all.
  */
 
-import { ByteReader, ByteWriter, concatBytes, equalBytes, fromUtf8, toHex, utf8 } from "./bytes.ts";
+import { ByteReader, concatBytes, equalBytes } from "./bytes.ts";
 import type { RelayGreeting } from "./connection.ts";
 import type { CryptoProvider, KeyPair } from "./crypto/provider.ts";
 import { AEAD_NONCE_BYTES, AEAD_TAG_BYTES, KEM_SIZES } from "./crypto/sizes.ts";
 import { PROTOCOL_VERSION, RELAY_KEY_ID_BYTES } from "./document.ts";
 import { AronaError } from "./errors.ts";
-import { M1_BYTES, M2_BYTES, MAX_POW_BITS } from "./limits.ts";
+import { greetingFields, padJson, parseGreeting, unpadJson } from "./greeting.ts";
+import {
+  type FirstKeys,
+  firstKeys,
+  secondKeys,
+  type SessionSecrets,
+  sessionSecrets,
+} from "./key_schedule.ts";
+import { M1_BYTES, M2_BYTES } from "./limits.ts";
+import type { ReplayGuard } from "./replay_guard.ts";
 
 /** The first byte of every body before the records begin. */
 export const HandshakeKind = {
@@ -27,16 +36,6 @@ export const HandshakeKind = {
   M1: 0x10,
   M2: 0x11,
 } as const;
-
-/** What a handshake gives both sides and nobody else. */
-export interface SessionSecrets {
-  /** 48 bytes: the first secret of the client's direction. */
-  readonly clientToRelay: Uint8Array;
-  /** 48 bytes: the first secret of the relay's direction. */
-  readonly relayToClient: Uint8Array;
-  /** 32 bytes for AUTH. */
-  readonly exporter: Uint8Array;
-}
 
 /** Fixed randomness for test vectors; only the noble provider takes an encapsulation seed. */
 export interface HandshakeRandomness {
@@ -85,9 +84,6 @@ export type HandshakeAnswer =
   | { readonly kind: "refused"; readonly reason: HandshakeRefusal };
 
 const X_WING = KEM_SIZES["X-Wing"];
-const PROTOCOL_LABEL = "arona handshake v2";
-const SECRET_BYTES = 48;
-const KEY_BYTES = 32;
 const M1_HEAD_BYTES = 2 + RELAY_KEY_ID_BYTES + X_WING.publicKey + X_WING.ciphertext;
 const M2_HEAD_BYTES = 1 + X_WING.ciphertext;
 /** Each of these keys seals exactly one message. */
@@ -208,156 +204,6 @@ export async function answerHandshake(
     crypto.seal("ChaCha20-Poly1305", second.sealKey, ZERO_NONCE, m2Head, greeting),
   );
   return { kind: "accepted", m2, secrets: sessionSecrets(crypto, second.prk, m1, m2, fingerprint) };
-}
-
-/**
- * Remembers the M1s that were answered, so that a replayed one is not. Bounded: two generations, the older of which is forgotten.
- * A replay that is older than both gets an M2 that only the first sender's ephemeral key opens.
- */
-export class ReplayGuard {
-  readonly #perGeneration: number;
-  #current = new Set<string>();
-  #previous = new Set<string>();
-
-  /** @param capacity digests remembered at most. @default 32768 */
-  constructor(capacity = 32_768) {
-    this.#perGeneration = Math.max(1, Math.floor(capacity / 2));
-  }
-
-  has(digest: Uint8Array): boolean {
-    const key = toHex(digest.subarray(0, 16));
-    return this.#current.has(key) || this.#previous.has(key);
-  }
-
-  /** @returns false where the digest was there already */
-  add(digest: Uint8Array): boolean {
-    if (this.has(digest)) return false;
-    if (this.#current.size >= this.#perGeneration) {
-      this.#previous = this.#current;
-      this.#current = new Set();
-    }
-    this.#current.add(toHex(digest.subarray(0, 16)));
-    return true;
-  }
-}
-
-/** Derives `length` bytes: HKDF-Expand with SHA-384 and `vector16(label) ‖ context` as info. */
-export function deriveSecret(
-  crypto: CryptoProvider,
-  secret: Uint8Array,
-  options: { label: string; context?: Uint8Array; length: number },
-): Uint8Array {
-  const info = new ByteWriter().vector16(utf8(options.label)).raw(options.context ?? new Uint8Array())
-    .finish();
-  return crypto.hkdfExpand("SHA-384", secret, info, options.length);
-}
-
-interface FirstKeys {
-  readonly sealKey: Uint8Array;
-  readonly chain: Uint8Array;
-}
-
-function firstKeys(crypto: CryptoProvider, fingerprint: Uint8Array, sharedSecret: Uint8Array): FirstKeys {
-  const salt = new ByteWriter().vector16(utf8(PROTOCOL_LABEL)).raw(fingerprint).finish();
-  const prk = crypto.hkdfExtract("SHA-384", salt, sharedSecret);
-  return {
-    sealKey: deriveSecret(crypto, prk, { label: "arona m1 key v2", length: KEY_BYTES }),
-    chain: deriveSecret(crypto, prk, { label: "arona chain v2", length: SECRET_BYTES }),
-  };
-}
-
-function secondKeys(
-  crypto: CryptoProvider,
-  handshake: { m1: Uint8Array; chain: Uint8Array; fingerprint: Uint8Array },
-  sharedSecret: Uint8Array,
-): { prk: Uint8Array; sealKey: Uint8Array } {
-  const prk = crypto.hkdfExtract("SHA-384", handshake.chain, sharedSecret);
-  const context = transcriptHash(crypto, [handshake.m1, handshake.fingerprint]);
-  return {
-    prk,
-    sealKey: deriveSecret(crypto, prk, { label: "arona m2 key v2", context, length: KEY_BYTES }),
-  };
-}
-
-function sessionSecrets(
-  crypto: CryptoProvider,
-  prk: Uint8Array,
-  m1: Uint8Array,
-  m2: Uint8Array,
-  fingerprint: Uint8Array,
-): SessionSecrets {
-  const context = transcriptHash(crypto, [m1, m2, fingerprint]);
-  const derive = (label: string, length: number) => deriveSecret(crypto, prk, { label, context, length });
-  return {
-    clientToRelay: derive("arona client to relay v2", SECRET_BYTES),
-    relayToClient: derive("arona relay to client v2", SECRET_BYTES),
-    exporter: derive("arona exporter v2", 32),
-  };
-}
-
-function transcriptHash(crypto: CryptoProvider, parts: readonly Uint8Array[]): Uint8Array {
-  const label = new ByteWriter().vector16(utf8(PROTOCOL_LABEL)).finish();
-  return crypto.digest("SHA-384", concatBytes(label, ...parts));
-}
-
-function greetingFields(greeting: RelayGreeting): Record<string, unknown> {
-  return {
-    v: greeting.version,
-    boot: greeting.boot,
-    name: greeting.name,
-    pow: greeting.powBits,
-    invite: greeting.inviteOnly,
-    time: greeting.timeMs,
-  };
-}
-
-function parseGreeting(fields: Record<string, unknown>): RelayGreeting {
-  const { v, boot, name, pow, invite, time } = fields;
-  if (v !== PROTOCOL_VERSION) {
-    throw new AronaError("UNKNOWN_VERSION", "Cannot talk to the relay: it chose another protocol version", {
-      hint: "One of the two programs is too old: update it.",
-    });
-  }
-  const fits = typeof boot === "string" && /^[0-9a-f]{16}$/.test(boot) && typeof name === "string" &&
-    Number.isInteger(pow) && (pow as number) >= 0 && (pow as number) <= MAX_POW_BITS &&
-    typeof invite === "boolean" && Number.isSafeInteger(time) && (time as number) >= 0;
-  if (!fits) {
-    throw new AronaError("BAD_HANDSHAKE", "Cannot connect securely: the relay's greeting is malformed");
-  }
-  return {
-    version: v,
-    boot: boot as string,
-    name: name as string,
-    powBits: pow as number,
-    inviteOnly: invite as boolean,
-    timeMs: time as number,
-  };
-}
-
-function padJson(fields: Record<string, unknown>, length: number): Uint8Array {
-  const json = utf8(JSON.stringify(fields));
-  if (json.length > length) {
-    throw new AronaError("TOO_LARGE", `Cannot greet: ${json.length} bytes do not fit into ${length}`);
-  }
-  const padded = new Uint8Array(length);
-  padded.set(json);
-  return padded;
-}
-
-/** @throws {AronaError} `BAD_HANDSHAKE` */
-function unpadJson(padded: Uint8Array): Record<string, unknown> {
-  const end = padded.indexOf(0);
-  const json = end < 0 ? padded : padded.subarray(0, end);
-  try {
-    if (padded.subarray(json.length).some((byte) => byte !== 0)) {
-      throw new Error("bytes after the padding began");
-    }
-    const value: unknown = JSON.parse(fromUtf8(json));
-    if (typeof value !== "object" || value === null || Array.isArray(value)) throw new Error("not an object");
-    return value as Record<string, unknown>;
-  } catch (cause) {
-    throw new AronaError("BAD_HANDSHAKE", "Cannot connect securely: the sealed part is malformed", { cause });
-  }
 }
 
 function refused(reason: HandshakeRefusal): HandshakeAnswer {

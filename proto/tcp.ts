@@ -7,7 +7,7 @@ import type { Listener, Transport } from "./transport.ts";
 /** The largest piece read at once. One buffer of this size exists only while bytes are there to be read. */
 const READ_CHUNK_BYTES = 65_536;
 /** What an idle connection keeps as its buffer. */
-const IDLE_CHUNK_BYTES = 2_048;
+const IDLE_CHUNK_BYTES = 512;
 
 /**
  * Connects to `hostname:port`.
@@ -90,27 +90,26 @@ class TcpTransport implements Transport {
    * A small buffer waits; as long as reads fill it, larger ones take over, and after a read that does not, a small one waits again. So
    * an idle connection costs little and a busy one few reads. Every chunk has a buffer of its own, which the reader may keep.
    */
-  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
+  [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
     let size = IDLE_CHUNK_BYTES;
-    for (;;) {
+    const next = async (): Promise<IteratorResult<Uint8Array>> => {
+      if (this.#closed) return END;
       const buffer = new Uint8Array(size);
-      const count = await this.#read(buffer);
-      if (count === null) return;
-      size = count === size ? Math.min(READ_CHUNK_BYTES, size * 8) : IDLE_CHUNK_BYTES;
-      yield buffer.subarray(0, count);
-    }
-  }
-
-  async #read(buffer: Uint8Array): Promise<number | null> {
-    if (this.#closed) return null;
-    try {
-      return await this.#connection.read(buffer);
-    } catch (cause) {
-      if (this.#closed) return null;
-      throw new AronaError("CLOSED", "Cannot receive: the connection broke", { cause });
-    }
+      try {
+        const count = await this.#connection.read(buffer);
+        if (count === null) return END;
+        size = count === size ? Math.min(READ_CHUNK_BYTES, size * 8) : IDLE_CHUNK_BYTES;
+        return { done: false, value: buffer.subarray(0, count) };
+      } catch (cause) {
+        if (this.#closed) return END;
+        throw new AronaError("CLOSED", "Cannot receive: the connection broke", { cause });
+      }
+    };
+    return { next };
   }
 }
+
+const END: IteratorResult<Uint8Array> = { done: true, value: undefined };
 
 async function* acceptAll(listener: Deno.TcpListener): AsyncGenerator<Transport> {
   for (;;) {

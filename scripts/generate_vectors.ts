@@ -184,7 +184,7 @@ export async function generateVectors(): Promise<string> {
       type: FrameType.PING,
       parts: [Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8)],
     }], KEY_LIFETIME_MS),
-    record("client", "an OBJECT that spans two records", client, [{
+    record("client", "an OBJECT of 70,000 bytes c0 that spans two records", client, [{
       type: FrameType.OBJECT,
       parts: [filled(70_000, 0xc0)],
     }], 0),
@@ -214,7 +214,7 @@ export async function generateVectors(): Promise<string> {
     },
     exchange,
   };
-  return `${JSON.stringify(vectors, null, 1)}\n`;
+  return `${JSON.stringify(vectors, null, 2)}\n`;
 }
 
 /** Seals frames; long ones are described by their hash, so that the file stays readable. */

@@ -18,7 +18,6 @@ import {
   type DeviceId,
   type GroupId,
   issueCertificate,
-  type selectProvider,
   systemClock,
   toHex,
 } from "../../proto/mod.ts";
