@@ -338,9 +338,10 @@ function withReaction(
   reaction: { emoji: string; removed: boolean; account: string },
 ): StoredMessage | null {
   if (message.deleted) return null;
-  const others = (message.reactions?.[reaction.emoji] ?? []).filter((account) =>
-    account !== reaction.account
-  );
+  const reactions = message.reactions ?? {};
+  // An emoji is whatever text the sender likes, "constructor" too.
+  const known = Object.hasOwn(reactions, reaction.emoji) ? reactions[reaction.emoji] : [];
+  const others = known.filter((account) => account !== reaction.account);
   const accounts = reaction.removed ? others : [...others, reaction.account];
-  return { ...message, reactions: { ...message.reactions, [reaction.emoji]: accounts } };
+  return { ...message, reactions: { ...reactions, [reaction.emoji]: accounts } };
 }

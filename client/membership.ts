@@ -280,7 +280,9 @@ export class Membership {
   /** Keeps enough KeyPackages on the relay. @param unused by suite, as far as known */
   async publishKeyPackages(unused: Readonly<Record<string, number>>): Promise<void> {
     for (const suite of SUITE_IDS) {
-      const left = unused[String(suite)] ?? 0;
+      const said = unused[String(suite)];
+      // The relay's word decides whether to publish, never how much work that is at most.
+      const left = Number.isSafeInteger(said) && said >= 0 ? said : 0;
       if (left >= KEY_PACKAGES_LOW[suite]) continue;
       await this.#publish(suite, { count: KEY_PACKAGES_WANTED[suite] - left, lastResort: false });
     }
