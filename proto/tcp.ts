@@ -61,6 +61,7 @@ export function listenTcp(options: { hostname: string; port: number }): Listener
 class TcpTransport implements Transport {
   readonly #connection: Deno.TcpConn;
   #closed = false;
+  #failSend: ((error: AronaError) => void) | null = null;
 
   constructor(connection: Deno.TcpConn, readonly remoteAddress: string) {
     this.#connection = connection;
@@ -71,19 +72,20 @@ class TcpTransport implements Transport {
     }
   }
 
-  async send(bytes: Uint8Array): Promise<void> {
-    try {
-      let written = await this.#connection.write(bytes);
-      while (written < bytes.length) written += await this.#connection.write(bytes.subarray(written));
-    } catch (cause) {
-      throw new AronaError("CLOSED", "Cannot send: the connection is closed", { cause });
-    }
+  send(bytes: Uint8Array): Promise<void> {
+    if (this.#closed) return Promise.reject(closedError());
+    return new Promise((resolve, reject) => {
+      this.#failSend = reject;
+      this.#writeAll(bytes).then(resolve, (cause) => reject(closedError(cause)));
+    });
   }
 
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     closeQuietly(this.#connection);
+    // Older runtimes leave a write that waits for the peer waiting.
+    this.#failSend?.(closedError());
   }
 
   /**
@@ -107,6 +109,12 @@ class TcpTransport implements Transport {
     };
     return { next };
   }
+
+  async #writeAll(bytes: Uint8Array): Promise<void> {
+    let written = await this.#connection.write(bytes);
+    while (written < bytes.length) written += await this.#connection.write(bytes.subarray(written));
+    this.#failSend = null;
+  }
 }
 
 const END: IteratorResult<Uint8Array> = { done: true, value: undefined };
@@ -124,6 +132,10 @@ async function* acceptAll(listener: Deno.TcpListener): AsyncGenerator<Transport>
     const remote = connection.remoteAddr as Deno.NetAddr;
     yield new TcpTransport(connection, formatEndpoint(remote));
   }
+}
+
+function closedError(cause?: unknown): AronaError {
+  return new AronaError("CLOSED", "Cannot send: the connection is closed", { cause });
 }
 
 /** A connection that broke before it was accepted says nothing about the next one. */

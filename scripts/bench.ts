@@ -18,7 +18,7 @@ const PARTS: Readonly<Record<string, () => Promise<Row[]>>> = {
   startup: () => startupRows(),
   delivery100: () => deliveryRows(crypto, 100, 5),
   delivery500: () => deliveryRows(crypto, 500, 5),
-  connections: () => connectionRows(crypto, [10, 100, 1_000]),
+  connections: () => connectionRows(crypto, [10, 100, 1_000, 3_000]),
   mls: () => mlsRows(crypto, [2, 10, 50, 200]),
   client: () => clientRows(crypto),
 };

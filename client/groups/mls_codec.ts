@@ -33,6 +33,8 @@ import {
 } from "./mls_library.ts";
 
 export const MAX_KEY_PACKAGE_BYTES = 32_768;
+/** A secret of the key schedule; all suites have SHA-384. */
+const SECRET_BYTES = 48;
 
 /** A commit before it is acted on. Its signature may not have been checked yet. */
 export interface DecodedCommit {
@@ -142,6 +144,28 @@ export function decodeStrictly(bytes: Uint8Array, limit: number): MlsMessage {
 
 export function encodeMessage(message: MlsMessage): Uint8Array {
   return encode(mlsMessageEncoder, message);
+}
+
+/**
+ * Checks the opened GroupSecrets of a Welcome (RFC 9420 section 12.4.3): `joiner secret vector ‖ 0 | 1 ‖ path secret vector ‖ no PSKs`.
+ *
+ * @throws {AronaError} `BAD_MLS` where they are not in their one form
+ */
+export function checkGroupSecrets(bytes: Uint8Array): void {
+  const vectorBytes = 1 + SECRET_BYTES;
+  const hasPath = bytes[vectorBytes] === 1;
+  const length = vectorBytes + 1 + (hasPath ? vectorBytes : 0) + 1;
+  const fits = bytes.length === length && bytes[0] === SECRET_BYTES && bytes[length - 1] === 0 &&
+    (hasPath ? bytes[vectorBytes + 1] === SECRET_BYTES : bytes[vectorBytes] === 0);
+  if (!fits) {
+    throw new AronaError("BAD_MLS", "Cannot join group: the welcome's secrets are not in canonical form");
+  }
+}
+
+/** Checks the opened GroupInfo of a Welcome. @throws {AronaError} `BAD_MLS`, `TOO_LARGE` */
+export function checkGroupInfo(bytes: Uint8Array): void {
+  const head = new ByteWriter().u16(protocolVersions.mls10).u16(wireformats.mls_group_info).finish();
+  decodeGroupInfo(concatBytes(head, bytes));
 }
 
 /** Reads the inside of a PrivateMessage as strictly as a PublicMessage, by giving it that form. There is no padding. */

@@ -6,6 +6,8 @@
 import { AronaError, ByteReader, equalBytes, MAX_ENVELOPE_BYTES, MAX_OBJECT_BYTES } from "../../proto/mod.ts";
 import type { MlsCipherSuite } from "./cipher_suite.ts";
 import {
+  checkGroupInfo,
+  checkGroupSecrets,
   type DecodedCommit,
   decodeStrictly,
   encodeMessage,
@@ -62,7 +64,7 @@ export function joinByWelcome(
   options: { welcome: Welcome; keyPackage: KeyPackage; privateKeys: PrivateKeyPackage },
 ): Promise<ClientState> {
   return guarded("join group", async () => {
-    const state = await joinGroup({ context: contextOf(environment), ...options });
+    const state = await joinGroup({ context: contextOf(environment, watchWelcome(environment)), ...options });
     const own = state.ratchetTree[2 * state.privatePath.leafIndex];
     const expected = options.keyPackage.leafNode.hpkePublicKey;
     if (own?.nodeType !== nodeTypes.leaf || !equalBytes(own.leaf.hpkePublicKey, expected)) {
@@ -263,6 +265,23 @@ export function openApplication(
 }
 
 class OwnRemoval extends Error {}
+
+/** Reads the sealed parts of a Welcome as strictly as what is not sealed, while the library opens them. */
+function watchWelcome(environment: MlsEnvironment): Pick<MlsCipherSuite["hpke"], "open" | "decryptAead"> {
+  const { hpke } = environment.cipherSuite;
+  return {
+    async open(...sealed) {
+      const groupSecrets = await hpke.open(...sealed);
+      checkGroupSecrets(groupSecrets);
+      return groupSecrets;
+    },
+    async decryptAead(...sealed) {
+      const groupInfo = await hpke.decryptAead(...sealed);
+      checkGroupInfo(groupInfo);
+      return groupInfo;
+    },
+  };
+}
 
 /**
  * Reads a PrivateMessage while the library opens it: the sender data comes first, the content second.
