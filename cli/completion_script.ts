@@ -142,8 +142,8 @@ function fishScript(nodes: readonly Node[]): string {
       lines.push(`complete -c arona -n ${quote(condition)} -a ${quote(choices.join(" "))}`);
     }
     for (const name of options) {
-      const { describe, choices, kind } = optionSpec(name);
-      const value = kind === "switch" ? "" : choices ? ` -x -a ${quote(choices.join(" "))}` : " -r -F";
+      const { describe, choices } = optionSpec(name);
+      const value = !needsValue(name) ? "" : choices ? ` -x -a ${quote(choices.join(" "))}` : " -r -F";
       lines.push(
         `complete -c arona -n ${quote(condition)} -l ${name}${value} -d ${quote(describe)}`,
       );
@@ -189,9 +189,12 @@ function valueCases(nodes: readonly Node[]): string[] {
 }
 
 function valueOptions(nodes: readonly Node[]): OptionName[] {
-  return [...new Set(nodes.flatMap(({ options }) => options))].filter((name) =>
-    optionSpec(name).kind !== "switch"
-  );
+  return [...new Set(nodes.flatMap(({ options }) => options))].filter(needsValue);
+}
+
+function needsValue(name: OptionName): boolean {
+  const { kind, valueOptional } = optionSpec(name);
+  return kind !== "switch" && !valueOptional;
 }
 
 function flag(name: OptionName): string {

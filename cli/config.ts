@@ -116,7 +116,8 @@ async function readConfigFile(
     if (size > MAX_FILE_BYTES) throw new Error(`it has ${size} bytes, ${MAX_FILE_BYTES} are allowed`);
     text = await Deno.readTextFile(path);
   } catch (cause) {
-    if (cause instanceof Deno.errors.NotFound && !options.needed) return null;
+    const absent = cause instanceof Deno.errors.NotFound || cause instanceof Deno.errors.NotADirectory;
+    if (absent && !options.needed) return null;
     throw new CommandFailure(`Cannot read configuration ${path}: ${reasonOf(cause)}`, {
       cause,
       hint: "Name another file with --config or ARONA_CONFIG.",

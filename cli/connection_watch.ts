@@ -12,6 +12,7 @@ export class ConnectionWatch {
   readonly #reject: (reason: CommandFailure) => void;
   readonly #tell: (text: string) => unknown;
   #told: string | null = null;
+  #warned = false;
 
   constructor(tell: (text: string) => unknown) {
     const { promise, reject } = Promise.withResolvers<never>();
@@ -28,9 +29,26 @@ export class ConnectionWatch {
     if (status === "online") {
       if (this.#told !== null) this.#tell("Connected again.");
       this.#told = null;
+      this.#warned = false;
+      return;
+    }
+    if (isAnotherRelay(reason)) {
+      if (!this.#warned) {
+        this.#tell(
+          `WARNING: something else answers where your relay was. It has been told nothing, and the connection is tried again ` +
+            `until your relay is back. Ask whoever runs it. (${oneLine(reason)})`,
+        );
+      }
+      this.#warned = true;
+      this.#told = reason;
       return;
     }
     if (this.#told !== reason) this.#tell(`The relay is away, trying again … (${oneLine(reason)})`);
     this.#told = reason;
   }
+}
+
+/** The event has no code: both texts of `WRONG_RELAY` say it so. */
+function isAnotherRelay(reason: string): boolean {
+  return reason.includes("not the one");
 }

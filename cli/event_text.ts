@@ -1,6 +1,12 @@
 /** Events and messages as lines for people, inert whatever others put into them. */
 
-import { type ClientEvent, type HistoryEntry, sanitizeText } from "../client/mod.ts";
+import {
+  type ClientEvent,
+  type ConversationRef,
+  type EventOf,
+  type HistoryEntry,
+  sanitizeText,
+} from "../client/mod.ts";
 
 /** A name from somebody else, on one line. */
 export function nameText(name: string): string {
@@ -19,42 +25,86 @@ export function timeText(at: string): string {
   return `${pad(time.getHours())}:${pad(time.getMinutes())}`;
 }
 
+/** A message that another one refers to. */
+export interface KnownMessage {
+  readonly from: string;
+  readonly text: string;
+}
+
+/** What lines say beyond the event itself. */
+export interface Surroundings {
+  /** Whose client it is. */
+  readonly account: string;
+  /** Stands behind a conversation's name where another one of this client is called the same. */
+  shortId(where: Pick<ConversationRef, "group" | "groupId">): string | null;
+  /** The message as it is. */
+  message(groupId: string, id: string): KnownMessage | null;
+  /** The message as it was shown, before the event that refers to it. */
+  shownMessage(groupId: string, id: string): KnownMessage | null;
+}
+
+/** Characters of a quotation. */
+const MAX_QUOTED_CHARACTERS = 24;
+
+/** A conversation's name; behind it its short id in brackets, which no name can hold, where it needs one. */
+export function labelText(where: Pick<ConversationRef, "group" | "groupId">, around: Surroundings): string {
+  const shortId = around.shortId(where);
+  return shortId === null ? nameText(where.group) : `${nameText(where.group)} [${shortId}]`;
+}
+
+/** The beginning of a message's first line, in quotation marks. */
+export function quoteText(text: string): string {
+  const all = text.trim();
+  const [first] = all.split("\n", 1);
+  const characters = [...sanitizeText(first.trimEnd())];
+  const whole = characters.length <= MAX_QUOTED_CHARACTERS && first === all;
+  return `“${characters.slice(0, MAX_QUOTED_CHARACTERS).join("")}${whole ? "" : "…"}”`;
+}
+
 /** The line for an event, or null where there is nothing to tell. */
-export function eventText(event: ClientEvent): string | null {
+export function eventText(event: ClientEvent, around: Surroundings): string | null {
   switch (event.type) {
-    case "MsgCreated":
-      return `${head(event)} ${nameText(event.from)}: ${messageText(event.text)}`;
-    case "MsgEdited":
-      return `${head(event)} ${nameText(event.from)} edited: ${messageText(event.text)}`;
+    case "MsgCreated": {
+      const replies = event.replyTo === undefined
+        ? ""
+        : ` replies to ${meant(around.message(event.groupId, event.replyTo))}`;
+      return `${head(event, around)} ${nameText(event.from)}${replies}: ${messageText(event.text)}`;
+    }
+    case "MsgEdited": {
+      const which = shown(event, around);
+      return `${head(event, around)} ${nameText(event.from)} edited ${which}: ${messageText(event.text)}`;
+    }
     case "MsgDeleted":
-      return `${head(event)} ${nameText(event.from)} deleted a message`;
+      return `${head(event, around)} ${nameText(event.from)} deleted ${shown(event, around)}`;
     case "Reaction": {
       const emoji = nameText(event.emoji);
-      const what = event.removed ? `took back ${emoji}` : `reacted with ${emoji}`;
-      return `${head(event)} ${nameText(event.from)} ${what}`;
+      const what = event.removed ? `took back ${emoji} from` : `reacted with ${emoji} to`;
+      const which = meant(around.message(event.groupId, event.target));
+      return `${head(event, around)} ${nameText(event.from)} ${what} ${which}`;
     }
     case "GroupCreated":
-      return `[${nameText(event.group)}] you are in (${event.suite})`;
+      return `${place(event, around)} ${entered(event, around.account)}`;
     case "MemberJoined":
-      return `[${nameText(event.group)}] ${nameText(event.account)} joined`;
+      return `${place(event, around)} ${nameText(event.account)} joined`;
     case "MemberLeft":
       return event.by === event.account
-        ? `[${nameText(event.group)}] ${nameText(event.account)} left`
-        : `[${nameText(event.group)}] ${nameText(event.account)} was removed by ${nameText(event.by)}`;
+        ? `${place(event, around)} ${nameText(event.account)} left`
+        : `${place(event, around)} ${nameText(event.account)} was removed by ${nameText(event.by)}`;
     case "GroupChanged":
-      return `[${nameText(event.group)}] ${nameText(event.by)} changed the settings`;
+      return `${place(event, around)} ${nameText(event.by)} changed the settings`;
     case "GroupLeft":
-      return `[${nameText(event.group)}] ${event.reason === "left" ? "you have left" : "you were removed"}`;
+      return `${place(event, around)} ${event.reason === "left" ? "you have left" : "you were removed"}`;
     case "Gap":
-      return `[${nameText(event.group)}] --- something is missing here: ${nameText(event.reason)} ---`;
+      return `${place(event, around)} --- something is missing here: ${nameText(event.reason)} ---`;
     case "MsgFailed":
-      return `[${nameText(event.group)}] a message was not sent: ${nameText(event.reason)}`;
+      return `${place(event, around)} a message was not sent: ${nameText(event.reason)}`;
     case "IdentityChanged":
       return `The identity of ${
         nameText(event.account)
       } has changed: nothing is sent to them until you accept it. ` +
         `Ask them whether it was they, then see arona verify ${nameText(event.account)}.`;
     case "Status": // see ConnectionWatch
+    case "Fault": // told on stderr by whoever opened the client
     case "Typing":
     case "Read":
     case "MsgSent":
@@ -63,24 +113,48 @@ export function eventText(event: ClientEvent): string | null {
 }
 
 /** The line for a stored message. */
-export function historyText(group: string, { message }: HistoryEntry): string {
+export function historyText(where: ConversationRef, { message }: HistoryEntry, around: Surroundings): string {
   const at = new Date(message.sentAtMs);
   const day = `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())}`;
-  const where = `${day} ${pad(at.getHours())}:${pad(at.getMinutes())} [${nameText(group)}]`;
+  const start = `${day} ${pad(at.getHours())}:${pad(at.getMinutes())} ${place(where, around)}`;
   if (message.gap !== undefined) {
-    return `${where} --- something is missing here: ${nameText(message.gap)} ---`;
+    return `${start} --- something is missing here: ${nameText(message.gap)} ---`;
   }
-  if (message.deleted) return `${where} ${nameText(message.from)} deleted a message`;
+  if (message.deleted) return `${start} ${nameText(message.from)} deleted a message`;
+  const replies = message.replyTo === undefined
+    ? ""
+    : ` replies to ${meant(around.message(where.groupId, message.replyTo))}`;
   const reactions = Object.entries(message.reactions ?? {}).filter(([, by]) => by.length > 0)
-    .map(([emoji, by]) => `${nameText(emoji)} ${by.length}`).join(" ");
-  return `${where} ${nameText(message.from)}: ${messageText(message.text)}${
-    message.edited ? " (edited)" : ""
-  }` +
-    (reactions === "" ? "" : `  ${reactions}`);
+    .map(([emoji, by]) => `  ${nameText(emoji)} ${by.length}`).join("");
+  const edited = message.edited ? " (edited)" : "";
+  return `${start} ${nameText(message.from)}${replies}: ${messageText(message.text)}${edited}${reactions}`;
 }
 
-function head(event: { at: string; group: string }): string {
-  return `${timeText(event.at)} [${nameText(event.group)}]`;
+function head(event: ConversationRef & { at: string }, around: Surroundings): string {
+  return `${timeText(event.at)} ${place(event, around)}`;
+}
+
+/** `[name]`, or `[name] [short id]`. */
+function place(where: ConversationRef, around: Surroundings): string {
+  const shortId = around.shortId(where);
+  return `[${nameText(where.group)}]${shortId === null ? "" : ` [${shortId}]`}`;
+}
+
+/** How one came into a conversation. Into a channel everybody goes by themselves. */
+function entered({ by, kind, suite }: EventOf<"GroupCreated">, account: string): string {
+  if (by === account || kind === "channel") return `you are in (${suite})`;
+  return `${nameText(by)} has ${kind === "dm" ? "begun to talk with you" : "added you"} (${suite})`;
+}
+
+/** Whose message, and how it begins. */
+function meant(message: KnownMessage | null): string {
+  return message === null ? "an earlier message" : `${nameText(message.from)} ${quoteText(message.text)}`;
+}
+
+/** An own message of whoever changed it. */
+function shown({ groupId, target }: { groupId: string; target: string }, around: Surroundings): string {
+  const message = around.shownMessage(groupId, target);
+  return message === null ? "an earlier message" : quoteText(message.text);
 }
 
 function pad(number: number): string {

@@ -17,7 +17,7 @@ import { untilEnd } from "./ending.ts";
 import { CommandFailure, usageFailure } from "./failure.ts";
 import { getPassphrase, isPassphraseAsked } from "./passphrase.ts";
 import { exists, listProfiles } from "./paths.ts";
-import { chooseProfile, type ProfileChoice } from "./profile.ts";
+import { chooseProfile, noSuchProfile, type ProfileChoice } from "./profile.ts";
 
 const PASSPHRASE_TRIES = 3;
 /** Errors before the account can have been registered: a profile made for nothing goes again. */
@@ -45,19 +45,24 @@ export interface OpenOptions {
   readonly connect?: "must" | "try" | "no";
   /** Keep trying where the relay is away at first; only for a profile that has been used. @default false */
   readonly patient?: boolean;
+  /** Whether a profile that does not exist is made. @default true */
+  readonly make?: boolean;
+  /** Gets the client before it connects. */
+  readonly onOpen?: (client: AronaClient) => void;
   /** Hears every event from the first on. */
   readonly onEvent?: (event: ClientEvent) => void;
 }
 
 /**
- * Opens the command's profile, makes it where it is new, and connects.
+ * Opens the command's profile, makes it where it is new and may be, and connects.
  *
  * @throws {AronaError | CommandFailure}
  */
 export async function openProfile(context: CommandContext, options: OpenOptions = {}): Promise<OpenedClient> {
   const { settings, io, signal } = context;
-  const choice = await chooseProfile(context, accountNameFault);
+  const choice = await chooseProfile(context, { nameFault: accountNameFault, mayMake: options.make ?? true });
   const isNew = !await exists(join(choice.folder, "profile.db"));
+  if (isNew && options.make === false) throw await noSuchProfile(context.home(), choice.profile);
   const link = settings.text("relay");
   if (link !== undefined) parseLink(link);
   const username = await usernameFor(context, { choice, isNew, link });
@@ -79,6 +84,8 @@ export async function openProfile(context: CommandContext, options: OpenOptions 
       username,
       invite: settings.text("invite"),
     });
+    client.on("Fault", ({ reason }) => context.output.note(`Something went wrong meanwhile: ${reason}`));
+    options.onOpen?.(client);
     if (options.onEvent) client.onAny(options.onEvent);
     await connect(client, { context, options, created: store.created });
     signal.throwIfAborted();

@@ -10,6 +10,8 @@ export interface OptionSpec {
   readonly kind: "text" | "number" | "switch" | "list";
   /** What stands for its value in help texts; a switch has none. */
   readonly value?: string;
+  /** Whether it can stand without its value; it is `true` then. @default false */
+  readonly valueOptional?: boolean;
   readonly describe: string;
   readonly choices?: readonly string[];
   /** The environment variable that sets it. */
@@ -148,9 +150,19 @@ export const OPTIONS = {
   count: { kind: "number", value: "N", describe: "end after so many messages", range: [1, 1_000_000_000] },
 
   // What is said anew each time
-  all: { kind: "switch", describe: "print every event, not only messages", inFile: false },
+  all: {
+    kind: "switch",
+    describe: "print every event, not only messages and what is wrong with them",
+    inFile: false,
+  },
   confirm: { kind: "switch", describe: "mark as verified: you have compared the number", inFile: false },
-  accept: { kind: "switch", describe: "accept an identity that has changed", inFile: false },
+  accept: {
+    kind: "text",
+    value: "FINGERPRINT",
+    valueOptional: true,
+    describe: "accept an identity that has changed; with the beginning of its fingerprint, only that one",
+    inFile: false,
+  },
   revoke: { kind: "switch", describe: "take the right away again", inFile: false },
   example: { kind: "switch", describe: "print a commented example of a configuration file", inFile: false },
 } as const satisfies Record<string, OptionSpec>;
@@ -205,6 +217,7 @@ export function parseOption(name: OptionName, raw: unknown, where: string): Opti
       return items;
     }
     case "text": {
+      if (raw === true && spec.valueOptional) return true;
       if (typeof raw !== "string" || raw === "") throw wrong("a text");
       if (spec.choices && !spec.choices.includes(raw)) throw wrong(spec.choices.join(" or "));
       return raw;

@@ -56,7 +56,10 @@ async function readPassphraseFile(path: string): Promise<string> {
     if (size > MAX_FILE_BYTES) throw new Error("it is too long for a passphrase");
     text = await Deno.readTextFile(path);
   } catch (cause) {
-    throw new CommandFailure(`Cannot read ARONA_PASSPHRASE_FILE ${path}: ${reasonOf(cause)}`, { cause });
+    throw new CommandFailure(`Cannot read ARONA_PASSPHRASE_FILE ${path}: ${reasonOf(cause)}`, {
+      cause,
+      hint: "Let it name a readable file whose first line is the passphrase, or unset it.",
+    });
   }
   return text.split("\n", 1)[0].replace(/\r$/, "");
 }

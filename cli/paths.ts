@@ -64,7 +64,7 @@ export async function exists(path: string): Promise<boolean> {
     await Deno.lstat(path);
     return true;
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return false;
     throw error;
   }
 }
@@ -73,7 +73,13 @@ export async function exists(path: string): Promise<boolean> {
 export function reasonOf(error: unknown): string {
   if (error instanceof Deno.errors.PermissionDenied) return "no permission";
   if (error instanceof Deno.errors.NotFound) return "it does not exist";
-  return error instanceof Error ? error.message.split("\n")[0] : String(error);
+  if (error instanceof Deno.errors.AlreadyExists) return "it is a file, not a folder";
+  if (error instanceof Deno.errors.NotADirectory) return "what stands above it is a file, not a folder";
+  if (error instanceof Deno.errors.IsADirectory) return "it is a folder, not a file";
+  // "Read-only file system (os error 30): mkdir '/x'": the number and the path say nothing new.
+  return error instanceof Error
+    ? error.message.split("\n")[0].replace(/ \(os error \d+\).*$/, "")
+    : String(error);
 }
 
 function needed(io: Pick<Io, "env">, name: string): string {

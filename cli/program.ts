@@ -175,14 +175,15 @@ function prepare(command: Command, path: string, { io, output }: { io: Io; outpu
 
 /** The option, and for a switch its hidden opposite, which overrides environment and file. */
 function makeOptions(name: OptionName): Option[] {
-  const { kind, value, describe, choices, env, fallback, inFile } = optionSpec(name);
+  const { kind, value, valueOptional, describe, choices, env, fallback, inFile } = optionSpec(name);
   const notes = [
     ...(choices ? [choices.join(" | ")] : []),
     ...(fallback === undefined || kind === "switch" ? [] : [`default: ${fallback}`]),
     ...(env ? [`environment: ${env}`] : []),
   ];
   const text = notes.length === 0 ? describe : `${describe} (${notes.join("; ")})`;
-  const option = new Option(kind === "switch" ? `--${name}` : `--${name} <${value}>`, text);
+  const shown = kind === "switch" ? "" : valueOptional ? ` [${value}]` : ` <${value}>`;
+  const option = new Option(`--${name}${shown}`, text);
   if (kind === "list") {
     option.argParser((item: string, before: string[] | undefined) => [...before ?? [], item]);
   }

@@ -6,6 +6,9 @@ import type { Settings } from "./config.ts";
 import { untilEnd } from "./ending.ts";
 import { CommandFailure } from "./failure.ts";
 
+/** What stands behind names that are not unique, or more of it. */
+const SHORT_ID = /^[0-9a-f]{8,32}$/;
+
 /** The suite that `--suite` names. */
 export function suiteOf(settings: Settings): SuiteId {
   const wanted = settings.text("suite") === "aes256" ? "AES-256-GCM" : "ChaCha20-Poly1305";
@@ -42,6 +45,10 @@ export async function findTarget(
     return client.find(target);
   } catch (error) {
     if (!isAronaError(error, "NOT_FOUND") || /^[#@]/.test(target)) throw error;
+    const meant = client.conversations().filter((one) =>
+      one.participation === "member" && matches(one, target)
+    );
+    if (meant.length === 1) return meant[0];
     throw new CommandFailure(error.message, {
       cause: error,
       hint:
@@ -50,9 +57,9 @@ export async function findTarget(
   }
 }
 
-/** Whether people mean this conversation by `target`. */
+/** Whether people mean this conversation by `target`: its name, its id, or the beginning of that as it is shown. */
 export function matches(conversation: Pick<Conversation, "title" | "id">, target: string): boolean {
-  return conversation.title === target || conversation.id === target;
+  return conversation.title === target || (SHORT_ID.test(target) && conversation.id.startsWith(target));
 }
 
 /** An account name, with or without the @ before it. */

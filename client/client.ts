@@ -55,7 +55,7 @@ import {
 import { Inbox } from "./inbox.ts";
 import { Membership } from "./membership.ts";
 import { Outbox, type Sending } from "./outbox.ts";
-import { Connector } from "./session/connector.ts";
+import { Connector, type Dialled } from "./session/connector.ts";
 import { type LoginResult, RelayLink } from "./session/link.ts";
 import { RelayApi, type RelayMember } from "./session/relay_api.ts";
 import type { Store } from "./store/mod.ts";
@@ -137,8 +137,6 @@ export class AronaClient {
   readonly #tasks = new Set<Promise<void>>();
   #relay: KnownRelay;
   #api: RelayApi | null = null;
-  /** Resolves once the state that a connection begins with is in order; deliveries wait for it. */
-  #ready: Promise<void> = Promise.resolve();
   #closing = false;
 
   constructor(options: ClientOptions & { clock: Clock; identity: LocalIdentity; relay: KnownRelay }) {
@@ -178,9 +176,16 @@ export class AronaClient {
       },
       background: (task) => this.#background(task),
     };
-    this.#membership = new Membership(this.#context);
+    this.#membership = new Membership(
+      this.#context,
+      (conversation) => this.#inbox.settlePending(conversation),
+    );
     this.#inbox = new Inbox(this.#context, () => this.#membership);
-    this.#outbox = new Outbox(this.#context, (conversation) => this.#membership.maintain(conversation));
+    this.#outbox = new Outbox(this.#context, {
+      onSent: (conversation) => this.#membership.maintain(conversation),
+      synchronize: (conversation) => this.#inbox.synchronize(conversation),
+      boot: () => this.#relay.boot,
+    });
     this.#connector = new Connector((signal) => this.#dial(signal), {
       clock,
       crypto,
@@ -314,7 +319,7 @@ export class AronaClient {
   /** Makes a private group. @param name 1 to 64 characters */
   async createGroup(name: string, suite: SuiteId = MANDATORY_SUITE): Promise<Conversation> {
     const length = [...name].length;
-    if (length < 1 || length > MAX_GROUP_NAME_CHARACTERS || /^[#@]|[\p{C}]/u.test(name)) {
+    if (length < 1 || length > MAX_GROUP_NAME_CHARACTERS || /^[#@]|^[0-9a-f]{32}$|[[\]\p{C}]/u.test(name)) {
       throw new AronaError("BAD_NAME", `Cannot use group name ${JSON.stringify(name.slice(0, 80))}`, {
         hint: `Use 1 to ${MAX_GROUP_NAME_CHARACTERS} printable characters that do not begin with '#' or '@'.`,
       });
@@ -329,17 +334,17 @@ export class AronaClient {
 
   /** Removes an account; needs to be an admin. @throws {AronaError} `POLICY`, `NOT_FOUND` */
   remove(conversation: Conversation, account: string): Promise<void> {
-    return this.#membership.remove(conversation, parseAccountName(account), { ban: false });
+    return this.#membership.remove(conversation, account, { ban: false });
   }
 
   /** Removes an account and keeps it out; needs to be an admin. */
   ban(conversation: Conversation, account: string): Promise<void> {
-    return this.#membership.remove(conversation, parseAccountName(account), { ban: true });
+    return this.#membership.remove(conversation, account, { ban: true });
   }
 
   /** Makes an account an admin, or takes that away; needs to be an admin. */
   setAdmin(conversation: Conversation, account: string, admin: boolean): Promise<void> {
-    return this.#membership.setAdmin(conversation, parseAccountName(account), admin);
+    return this.#membership.setAdmin(conversation, account, admin);
   }
 
   /** Leaves a group or channel. */
@@ -401,7 +406,7 @@ export class AronaClient {
       ? await this.#connectedApi().members(conversation.id).catch(() => null)
       : null;
     return conversation.group.members.map((member: Member) => ({
-      account: member.account,
+      account: this.#context.contacts.nameOf(member),
       fingerprint: member.fingerprint,
       device: member.device,
       admin: member.admin,
@@ -436,7 +441,9 @@ export class AronaClient {
 
   /** Marks a person as verified, or accepts an identity that has changed. */
   verify(account: string, options: { accept: boolean }): Contact {
-    return this.#context.contacts.verify(parseAccountName(account), options);
+    const contact = this.#context.contacts.verify(parseAccountName(account), options);
+    this.#outbox.resume(); // what had waited for this decision
+    return contact;
   }
 
   #content<T extends Omit<Content, "id" | "sentAtMs">>(content: T): Content {
@@ -454,46 +461,64 @@ export class AronaClient {
   #background(task: () => Promise<void>): void {
     const running = task().catch((error) => {
       // Lost connections are met by reconnecting; whatever else fails is told, never thrown into the void.
-      if (!isAronaError(error, "CLOSED", "TIMEOUT", "CONFLICT", "FORBIDDEN") && !this.#closing) {
-        reportError(error);
-      }
+      if (this.#closing || isAronaError(error, "CLOSED", "TIMEOUT", "CONFLICT", "FORBIDDEN")) return;
+      const code = isAronaError(error) ? error.code : "INTERNAL";
+      this.#hub.emit({ type: "Fault", code, reason: error instanceof Error ? error.message : String(error) });
     }).finally(() => this.#tasks.delete(running));
     this.#tasks.add(running);
   }
 
-  async #dial(signal: AbortSignal): Promise<{ ended: Promise<AronaError> }> {
+  async #dial(signal: AbortSignal): Promise<Dialled> {
     const connection = await this.#openConnection(signal);
     const ended = Promise.withResolvers<AronaError>();
     const ready = Promise.withResolvers<void>();
-    this.#ready = ready.promise;
     ready.promise.catch(() => {}); // told through `ended`
     const inOrder = async (action: () => Promise<void>) => {
-      await this.#ready;
+      await ready.promise;
       await action();
     };
-    const link = await RelayLink.login(connection, {
-      auth: await this.#authFields(connection, signal),
-      clock: this.#context.clock,
-      handlers: {
-        onDelivery: (delivery) => inOrder(() => this.#inbox.deliver(delivery)),
-        onEvent: (event) => inOrder(() => this.#inbox.event(event)),
-        onReceipt: (receipt) => inOrder(() => this.#outbox.receipt(receipt)),
-        onClosed: (reason) => ended.resolve(reason),
-      },
-    });
-    this.#api = new RelayApi(link);
     try {
+      const link = await RelayLink.login(connection, {
+        auth: await this.#authFields(connection, signal),
+        clock: this.#context.clock,
+        handlers: {
+          onDelivery: (delivery) => inOrder(() => this.#inbox.deliver(delivery)),
+          onEvent: (event) => inOrder(() => this.#inbox.event(event)),
+          onReceipt: (receipt) => inOrder(() => this.#outbox.receipt(receipt)),
+          onClosed: (reason) => ended.resolve(reason),
+        },
+      });
+      this.#api = new RelayApi(link);
       await this.#catchUp(link.login, connection.greeting.boot);
+      await this.#membership.publishLastResorts();
       ready.resolve();
+      this.#afterLogin(link);
+      return { ended: ended.promise, close: () => link.close() };
     } catch (error) {
       ready.reject(error);
       connection.abort();
       throw error;
     }
-    await this.#membership.publishLastResorts();
+  }
+
+  /** What goes on by itself once a connection stands. */
+  #afterLogin(link: RelayLink): void {
+    const { conversations } = this.#context;
     this.#background(() => this.#membership.publishKeyPackages(link.login.keyPackages));
+    for (const conversation of conversations.values()) {
+      this.#membership.maintain(conversation);
+      this.#membership.rescue(conversation);
+    }
+    if (link.login.gap) {
+      // Only now: what waits in the mailbox belongs to earlier epochs than what a sync would bring.
+      this.#background(async () => {
+        await link.caughtUp;
+        for (const conversation of conversations.values()) {
+          if (conversation.participation === "member") await this.#inbox.synchronize(conversation);
+        }
+      });
+    }
     this.#outbox.resume();
-    return { ended: ended.promise };
   }
 
   /** With the saved document where it works, else with a fresh one. */
@@ -551,10 +576,12 @@ export class AronaClient {
   /** Puts the state in order that a connection begins with: after a restart of the relay, or a commit of unknown fate. */
   async #catchUp(login: LoginResult, boot: string): Promise<void> {
     const { store, conversations } = this.#context;
-    const everything = boot !== this.#relay.boot || login.gap;
+    const restarted = boot !== this.#relay.boot && login.backlog === 0;
     for (const conversation of conversations.values()) {
       if (conversation.participation !== "member") continue;
-      if (everything || conversation.pending !== null) await this.#inbox.synchronize(conversation);
+      // After a restart of the relay nothing waits there but the log; otherwise the rest comes in order.
+      if (restarted) await this.#inbox.synchronize(conversation);
+      else await this.#inbox.settlePending(conversation);
     }
     store.write((writer) => writer.put("profile", "registered", utf8("yes")));
     this.#saveRelay({ ...this.#relay, boot });

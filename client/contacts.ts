@@ -8,6 +8,7 @@ import {
   decodeCertificate,
   type Fingerprint,
   fingerprintOf,
+  isAronaError,
   verifyCertificate,
 } from "../proto/mod.ts";
 import type { ClientEvent } from "./events.ts";
@@ -58,7 +59,19 @@ export class Contacts implements TrustService {
     return this.#contacts.get(account as AccountName);
   }
 
-  /** Pins a member's identity when it is seen first; notes it when another is pinned. */
+  /**
+   * What to call a member: the account name where this very identity is pinned for it, otherwise the name with the beginning of the
+   * fingerprint, so that nobody passes for somebody else.
+   */
+  nameOf(member: Pick<Member, "account" | "fingerprint">): string {
+    const { account, fingerprint } = member;
+    const pinned = account === this.options.own
+      ? this.options.ownFingerprint
+      : this.#contacts.get(account)?.fingerprint;
+    return pinned === fingerprint ? account : `${account}~${fingerprint.slice(0, 8)}`;
+  }
+
+  /** Pins a member's identity when it is seen first; notes it when another is pinned. The relay has to have confirmed the name. */
   pin(member: Pick<Member, "account" | "fingerprint" | "identityKey">, writer: StoreWriter): void {
     const { account, fingerprint } = member;
     if (account === this.options.own) return;
@@ -84,6 +97,7 @@ export class Contacts implements TrustService {
   /** @throws {AronaError} `IDENTITY_CHANGED` where a member shows another identity than the pinned one */
   assertNoneChanged(members: readonly Member[]): void {
     for (const { account, fingerprint } of members) {
+      if (account === this.options.own) continue; // shown under another name; there is nothing to decide about oneself
       if (this.check(account, fingerprint) === "changed") throw changed(account);
     }
   }
@@ -104,7 +118,26 @@ export class Contacts implements TrustService {
    * @throws {AronaError} `NOT_FOUND`, `BAD_CERTIFICATE`
    */
   async lookUp(account: AccountName, relay: RelayApi): Promise<Contact> {
-    const { crypto, clock, store } = this.options;
+    const identity = await this.#identityAt(account, relay);
+    this.options.store.write((writer) => this.pin(identity, writer));
+    return this.#contacts.get(account)!;
+  }
+
+  /** Whether the relay has this identity under the member's name. */
+  async isConfirmed(member: Pick<Member, "account" | "fingerprint">, relay: RelayApi): Promise<boolean> {
+    try {
+      return (await this.#identityAt(member.account, relay)).fingerprint === member.fingerprint;
+    } catch (error) {
+      if (isAronaError(error, "NOT_FOUND", "BAD_CERTIFICATE")) return false;
+      throw error;
+    }
+  }
+
+  async #identityAt(
+    account: AccountName,
+    relay: RelayApi,
+  ): Promise<Pick<Member, "account" | "fingerprint" | "identityKey">> {
+    const { crypto, clock } = this.options;
     const [first] = await relay.lookup(account);
     if (first === undefined) {
       throw new AronaError("NOT_FOUND", `Cannot find @${account}: nobody on this relay has that name`);
@@ -120,9 +153,7 @@ export class Contacts implements TrustService {
       });
     }
     const { identityKey } = certificate;
-    const identity = { account, fingerprint: fingerprintOf(crypto, identityKey), identityKey };
-    store.write((writer) => this.pin(identity, writer));
-    return this.#contacts.get(account)!;
+    return { account, fingerprint: fingerprintOf(crypto, identityKey), identityKey };
   }
 
   /**

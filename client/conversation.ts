@@ -36,6 +36,10 @@ export class Conversation {
   /** Lets one own change of membership run at a time. */
   readonly changes = new Mutex();
   pending: PendingCommit | null = null;
+  /** Hash of the own commit that the relay has been asked to accept and has not answered yet. */
+  inFlight: string | null = null;
+  /** The newest commit, where it did not verify: what builds on it is ignored until the relay has taken it back. */
+  refused: { readonly epoch: number; readonly hash: string } | null = null;
   participation: Participation = "member";
   /** Own messages and time since the leaf was last renewed. */
   ownMessages = 0;
@@ -73,6 +77,7 @@ export class Conversation {
     const moved = group.epoch !== this.group.epoch;
     this.group = group;
     this.#storedEpoch = group.epoch;
+    if (moved) this.refused = null;
     if (!moved) return;
     for (const wake of [...this.#epochWaiters]) wake();
   }

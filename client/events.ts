@@ -67,6 +67,7 @@ export type ClientEvent =
     readonly code: ErrorCode;
     readonly reason: string;
   })
+  | { readonly type: "Fault"; readonly code: ErrorCode; readonly reason: string }
   | {
     readonly type: "IdentityChanged";
     readonly account: string;
@@ -94,7 +95,9 @@ export class EventHub {
       try {
         listener(event);
       } catch (error) {
-        reportError(error);
+        if (event.type !== "Fault") {
+          this.emit({ type: "Fault", code: "INTERNAL", reason: `a listener threw: ${error}` });
+        }
       }
     }
   }

@@ -58,7 +58,7 @@ export function changeMessage(
   const sequence = Number(fromUtf8(place));
   const [entry] = writer.readLog(group, { before: sequence + 1, limit: 1 });
   if (entry === undefined || entry.sequence !== sequence) return null;
-  const changed = options.change(parse(entry.row));
+  const changed = options.change(parseStored(entry.row));
   if (changed !== null) writer.replaceInLog(group, sequence, utf8(JSON.stringify(changed)));
   return changed;
 }
@@ -69,10 +69,11 @@ export function readHistory(
   group: GroupId,
   options: { before?: number; limit: number },
 ): HistoryEntry[] {
-  return store.readLog(group, options).map(({ sequence, row }) => ({ sequence, message: parse(row) }));
+  return store.readLog(group, options).map(({ sequence, row }) => ({ sequence, message: parseStored(row) }));
 }
 
-function parse(row: Uint8Array): StoredMessage {
+/** @throws {AronaError} `CORRUPT_STORE` */
+export function parseStored(row: Uint8Array): StoredMessage {
   try {
     return JSON.parse(fromUtf8(row)) as StoredMessage;
   } catch (cause) {

@@ -16,10 +16,19 @@ import {
 } from "../proto/mod.ts";
 import type { ClientContext } from "./context.ts";
 import { Conversation } from "./conversation.ts";
-import { appendMessage, changeMessage, isStored, remember, type StoredMessage } from "./history.ts";
+import {
+  appendMessage,
+  changeMessage,
+  isStored,
+  parseStored,
+  remember,
+  type StoredMessage,
+} from "./history.ts";
 import { type Content, decodeContent, type Group, type Member, suiteName } from "./groups/mod.ts";
 import { consumeKeyPackage, storedKeyPackages } from "./key_packages.ts";
+import { MAX_REACTIONS_PER_MESSAGE } from "./limits.ts";
 import type { Membership } from "./membership.ts";
+import { confirmByLookup, confirmedMembers } from "./naming.ts";
 
 /** Handles deliveries and events, one at a time, in the relay's order. */
 export class Inbox {
@@ -37,10 +46,16 @@ export class Inbox {
     switch (delivery.kind) {
       case DeliveryKind.COMMIT:
         if (delivery.epoch < conversation.group.epoch) return; // came by a sync before
-        if (delivery.epoch > conversation.group.epoch) return await this.synchronize(conversation);
-        return await this.applyCommit(conversation, delivery.payload);
+        if (delivery.epoch > conversation.group.epoch) {
+          if (conversation.refused !== null) return;
+          await this.synchronize(conversation, delivery.epoch);
+        }
+        return await this.applyCommit(conversation, delivery.epoch, delivery.payload);
       case DeliveryKind.APPLICATION:
-        if (delivery.epoch > conversation.group.epoch) await this.synchronize(conversation);
+        if (delivery.epoch > conversation.group.epoch) {
+          if (conversation.refused !== null) return; // sent in a state of the group that does not verify
+          await this.synchronize(conversation, delivery.epoch);
+        }
         return await this.#message(conversation, delivery);
       case DeliveryKind.GAP:
         await this.synchronize(conversation);
@@ -60,14 +75,22 @@ export class Inbox {
     } else if (fields.type === "dropped") {
       const conversation = this.context.conversations.get(parseGroupId(fields.group));
       if (conversation) return this.synchronize(conversation);
+    } else if (fields.type === "reopened") {
+      const conversation = this.context.conversations.get(parseGroupId(fields.group));
+      if (conversation) conversation.refused = null;
     }
     return Promise.resolve();
   }
 
-  /** Fetches and applies the commits that this device has missed. */
-  async synchronize(conversation: Conversation): Promise<void> {
-    for (;;) {
+  /**
+   * Fetches and applies the commits that this device has missed.
+   *
+   * @param epoch no further than this: what waits in the mailbox belongs to the epochs in between. @default the newest
+   */
+  async synchronize(conversation: Conversation, epoch = Infinity): Promise<void> {
+    while (conversation.group.epoch < epoch) {
       const before = conversation.group.epoch;
+      const pending = conversation.pending?.hash ?? null;
       let answer;
       try {
         answer = await this.context.relay().sync(conversation.id, before);
@@ -75,42 +98,71 @@ export class Inbox {
         if (!isAronaError(error, "FORBIDDEN", "NOT_FOUND")) throw error;
         return await this.#noLongerMember(conversation);
       }
-      if (answer.epoch <= before) return await this.#dropPending(conversation);
+      if (answer.epoch <= before) return await this.#dropPending(conversation, pending);
       if (answer.gone || answer.from > before) {
         this.#gap(conversation, "this device was away for too long");
         return await this.membership().rejoin(conversation);
       }
-      for (const commit of answer.commits.slice(before - answer.from)) {
-        await this.applyCommit(conversation, commit);
-        if (conversation.participation !== "member") return;
+      for (const [i, commit] of answer.commits.slice(before - answer.from).entries()) {
+        if (conversation.group.epoch >= epoch) return;
+        await this.applyCommit(conversation, before + i, commit);
+        if (conversation.participation !== "member" || conversation.refused !== null) return;
       }
       if (conversation.group.epoch === before) return;
     }
   }
 
-  /** Applies a commit for the current epoch: the own pending one or somebody else's. */
-  async applyCommit(conversation: Conversation, commit: Uint8Array): Promise<void> {
+  /** Finds out whether the own pending commit won; applies it, or forgets it. Leaves whatever came after it to the deliveries. */
+  async settlePending(conversation: Conversation): Promise<void> {
+    const { pending } = conversation;
+    if (pending === null) return;
+    const { epoch } = conversation.group;
+    const answer = await this.context.relay().sync(conversation.id, epoch);
+    const [commit] = answer.from <= epoch ? answer.commits.slice(epoch - answer.from) : [];
+    const won = commit !== undefined &&
+      toHex(this.context.crypto.digest("SHA-256", commit)) === pending.hash;
+    if (won) await this.membership().confirm(conversation, pending.hash);
+    else await this.#dropPending(conversation, pending.hash);
+  }
+
+  /** Applies a commit that moves the group on from `epoch`: the own pending one or somebody else's. */
+  async applyCommit(conversation: Conversation, epoch: number, commit: Uint8Array): Promise<void> {
     const hash = toHex(this.context.crypto.digest("SHA-256", commit));
     if (conversation.pending?.hash === hash) return await this.membership().confirm(conversation, hash);
     await conversation.mutex.run(async () => {
       const before = conversation.group;
+      if (before.epoch !== epoch || conversation.refused?.hash === hash) return;
       let result;
       try {
         result = await this.context.engine.process(before, commit);
       } catch (error) {
         if (!(error instanceof AronaError)) throw error;
-        return this.#gap(conversation, `a change of the group was refused: ${error.message}`);
+        return this.#refuse(conversation, { epoch, hash, reason: error.message });
       }
       const { next, summary } = result;
+      // Who comes from outside was compared with the account by the relay; who was added, only by the member that did it.
+      const named = summary.external ? summary.added : await confirmByLookup(this.context, summary.added);
       if (summary.selfRemoved) conversation.participation = "removed";
       this.context.store.write((writer) => {
         conversation.saveGroup(this.context.engine, writer, next);
         conversation.save(this.context.engine, writer, { pending: null });
-        for (const member of summary.added) this.context.contacts.pin(member, writer);
+        for (const member of named) this.context.contacts.pin(member, writer);
       });
       conversation.pending = null;
       conversation.advance(next);
       this.#reportChange(conversation, summary);
+    });
+  }
+
+  /** A commit that does not verify: everything stays as it was, and an admin has the relay take it back. */
+  #refuse(conversation: Conversation, commit: { epoch: number; hash: string; reason: string }): void {
+    const { epoch, hash, reason } = commit;
+    conversation.refused = { epoch, hash };
+    this.#gap(conversation, `a change of the group was refused: ${reason}`);
+    if (!conversation.group.self.admin) return;
+    this.context.background(async () => {
+      await this.context.relay().refuse(conversation.id, { epoch, hash });
+      if (conversation.refused?.hash === hash) conversation.refused = null;
     });
   }
 
@@ -125,13 +177,13 @@ export class Inbox {
     },
   ): void {
     const { context } = this;
-    const by = summary.committer.account;
+    const by = context.contacts.nameOf(summary.committer);
     const ref = conversation.ref;
     for (const member of summary.added) {
       context.emit({
         type: "MemberJoined",
         ...ref,
-        account: member.account,
+        account: context.contacts.nameOf(member),
         fingerprint: member.fingerprint,
         by,
       });
@@ -142,7 +194,7 @@ export class Inbox {
       context.emit({
         type: "MemberLeft",
         ...ref,
-        account: member.account,
+        account: context.contacts.nameOf(member),
         fingerprint: member.fingerprint,
         by,
       });
@@ -152,47 +204,84 @@ export class Inbox {
 
   async #welcome(id: GroupId, welcome: Uint8Array): Promise<void> {
     const { context } = this;
-    const known = context.conversations.get(id);
-    if (known !== undefined && known.participation === "member" && known.group.members.length > 1) return; // a repeat
     const keyPackages = storedKeyPackages(context.store);
-    let joined: { group: Group; usedKeyPackage: number };
+    let group: Group;
+    let used: number;
+    let named: Member[];
     try {
-      joined = await context.engine.joinFromWelcome(context.device, {
+      const joined = await context.engine.joinFromWelcome(context.device, {
         welcome,
         keyPackages,
         expect: { group: id },
       });
+      group = joined.group;
+      used = joined.usedKeyPackage;
+      const known = context.conversations.get(id);
+      if (known?.participation === "member" && known.group.epoch >= group.epoch) return; // a repeat
+      await this.#assertAsListed(group);
+      named = confirmedMembers(group.members, await context.relay().members(id));
+      if (group.kind === "dm" && named.length < group.members.length) {
+        throw new AronaError(
+          "BAD_CERTIFICATE",
+          "Cannot accept invitation: the relay does not know who it is from",
+        );
+      }
     } catch (error) {
-      if (!(error instanceof AronaError)) throw error;
-      return context.emit({
-        type: "Gap",
-        group: "?",
-        groupId: id,
-        kind: "group",
-        reason: `an invitation could not be used: ${error.message}`,
-      });
+      if (!(error instanceof AronaError) || error.code === "CLOSED" || error.code === "TIMEOUT") throw error;
+      // A repeat of one that is used up already says nothing new.
+      if (context.conversations.get(id)?.participation === "member") return;
+      return this.#decline(id, error.message);
     }
-    const { group } = joined;
     const peer = group.kind === "dm"
       ? group.members.find((member) => member.fingerprint !== context.fingerprint)?.account ?? null
       : null;
     const conversation = new Conversation(group, peer);
     conversation.renewedAtMs = context.clock.now();
+    // One direct message with a person: the older one was left or forgotten by the other side.
+    const replaced = [...context.conversations.values()].filter((other) =>
+      group.kind === "dm" && other.peer === peer && other.participation === "member" && other.id !== id
+    );
+    for (const other of replaced) other.participation = "left";
     context.store.write((writer) => {
       conversation.saveGroup(context.engine, writer, group);
       conversation.save(context.engine, writer);
-      consumeKeyPackage(writer, keyPackages[joined.usedKeyPackage]);
-      for (const member of group.members) context.contacts.pin(member, writer);
+      consumeKeyPackage(writer, keyPackages[used]);
+      for (const other of replaced) other.save(context.engine, writer);
+      for (const member of named) context.contacts.pin(member, writer);
     });
     context.conversations.set(id, conversation);
-    const by = group.members.find((member) => member.admin)?.account ?? "?";
+    const inviter = group.members.find((member) => member.admin);
+    const by = inviter === undefined ? "?" : context.contacts.nameOf(inviter);
     context.emit({ type: "GroupCreated", ...conversation.ref, by, suite: suiteName(group.suite) });
     this.membership().noteJoined(conversation);
   }
 
+  /** An invitation may only lead where the relay has this device: the same kind and name, and never into a channel. */
+  async #assertAsListed(group: Group): Promise<void> {
+    const listed = (await this.context.relay().groups()).find((entry) => entry.group === group.id);
+    const fits = listed !== undefined && listed.kind === group.kind && group.kind !== "channel" &&
+      (group.kind === "dm" || listed.name === group.name);
+    if (!fits) {
+      throw new AronaError("POLICY", "Cannot accept invitation: it leads somewhere else than the relay says");
+    }
+  }
+
+  #decline(id: GroupId, why: string): void {
+    const { context } = this;
+    context.emit({
+      type: "Gap",
+      group: "?",
+      groupId: id,
+      kind: "group",
+      reason: `an invitation was declined: ${why}`,
+    });
+    context.background(() => context.relay().part(id));
+  }
+
   async #message(conversation: Conversation, delivery: Delivery): Promise<void> {
     const { context } = this;
-    if (delivery.epoch !== conversation.group.epoch) {
+    if (delivery.epoch > conversation.group.epoch) {
+      if (conversation.refused !== null) return;
       return this.#gap(
         conversation,
         "a message came for a state of the group that this device does not have",
@@ -235,15 +324,18 @@ export class Inbox {
   }
 
   /** The relay is at this device's epoch: an own commit that it never got is forgotten. */
-  async #dropPending(conversation: Conversation): Promise<void> {
-    if (conversation.pending === null) return;
+  async #dropPending(conversation: Conversation, hash: string | null): Promise<void> {
     await conversation.mutex.run(() => {
+      // One that was made meanwhile, or that the relay has not answered yet, is not the one that was asked about.
+      if (hash === null || conversation.pending?.hash !== hash || conversation.inFlight === hash) return;
       this.context.store.write((writer) => conversation.save(this.context.engine, writer, { pending: null }));
       conversation.pending = null;
     });
   }
 
   #gap(conversation: Conversation, reason: string): void {
+    const [last] = this.context.store.readLog(conversation.id, { limit: 1 });
+    if (last !== undefined && parseStored(last.row).gap === reason) return; // one mark says it
     this.context.store.write((writer) =>
       appendMessage(writer, conversation.id, {
         id: `gap-${toHex(this.context.crypto.randomBytes(8))}`,
@@ -272,12 +364,12 @@ export function applyContent(
   const group = conversation.id;
   const authored = {
     ...conversation.ref,
-    from: sender.account,
+    from: context.contacts.nameOf(sender),
     id: content.id,
     at: new Date(content.sentAtMs).toISOString(),
     own: sender.device === context.device.device,
   };
-  const by = { from: sender.account, fingerprint: sender.fingerprint, sentAtMs: content.sentAtMs };
+  const by = { from: authored.from, fingerprint: sender.fingerprint, sentAtMs: content.sentAtMs };
   const isAuthor = (message: StoredMessage) => message.fingerprint === sender.fingerprint;
   switch (content.kind) {
     case "text":
@@ -311,7 +403,7 @@ export function applyContent(
       remember(writer, group, content.id);
       const changed = changeMessage(writer, group, {
         id: content.target,
-        change: (message) => withReaction(message, { ...content, account: sender.account }),
+        change: (message) => withReaction(message, { ...content, account: authored.from }),
       });
       return () =>
         changed && context.emit({
@@ -343,5 +435,8 @@ function withReaction(
   const known = Object.hasOwn(reactions, reaction.emoji) ? reactions[reaction.emoji] : [];
   const others = known.filter((account) => account !== reaction.account);
   const accounts = reaction.removed ? others : [...others, reaction.account];
-  return { ...message, reactions: { ...reactions, [reaction.emoji]: accounts } };
+  const { [reaction.emoji]: _, ...rest } = reactions;
+  if (accounts.length === 0) return { ...message, reactions: rest };
+  if (Object.keys(rest).length >= MAX_REACTIONS_PER_MESSAGE) return null;
+  return { ...message, reactions: { ...rest, [reaction.emoji]: accounts } };
 }

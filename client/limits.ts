@@ -28,3 +28,11 @@ export const MAX_OUTBOX_MESSAGES = 1_000;
 export const OUTBOX_LIFETIME_MS = 7 * 86_400_000;
 /** How long a joiner waits for the Welcome of a direct message that the other side has just opened. */
 export const WELCOME_WAIT_MS = 10_000;
+/** Different emoji on one message. */
+export const MAX_REACTIONS_PER_MESSAGE = 32;
+/** Accepted messages that are kept until every device has them; the oldest is given up first. */
+export const MAX_UNDELIVERED_MESSAGES = 4_096;
+/** A last-resort KeyPackage is replaced at this age. */
+export const LAST_RESORT_RENEWAL_MS = 30 * 86_400_000;
+/** Ended KeyPackages that are passed over for one person before giving up. */
+export const MAX_EXPIRED_KEY_PACKAGES = 24;

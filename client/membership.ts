@@ -10,11 +10,13 @@ import {
   type ChannelName,
   type ControlFields,
   type DeviceId,
+  fromUtf8,
   type GroupId,
   isAronaError,
   parseGroupId,
   sleep,
   toHex,
+  utf8,
 } from "../proto/mod.ts";
 import { type ClientContext, randomId } from "./context.ts";
 import { Conversation } from "./conversation.ts";
@@ -23,21 +25,25 @@ import {
   type GroupChange,
   type GroupKind,
   MANDATORY_SUITE,
+  type Member,
   SUITE_IDS,
   type SuiteId,
   suiteName,
 } from "./groups/mod.ts";
-import { makeKeyPackages, storedKeyPackages } from "./key_packages.ts";
+import { makeKeyPackages } from "./key_packages.ts";
 import {
   CONFLICT_PAUSE_MS,
   KEY_PACKAGES_LOW,
   KEY_PACKAGES_WANTED,
+  LAST_RESORT_RENEWAL_MS,
   MAX_COMMIT_ATTEMPTS,
+  MAX_EXPIRED_KEY_PACKAGES,
   REQUEST_TIMEOUT_MS,
   SELF_UPDATE_AFTER_MS,
   SELF_UPDATE_MESSAGES,
   WELCOME_WAIT_MS,
 } from "./limits.ts";
+import { confirmedMembers } from "./naming.ts";
 
 /** A change to commit, decided on the newest state of the group; null when nothing is left to do. */
 type Decide = (
@@ -48,7 +54,11 @@ type Decide = (
 export class Membership {
   readonly #joined = new Map<GroupId, Set<() => void>>();
 
-  constructor(private readonly context: ClientContext) {}
+  /** @param settle finds out what became of a pending commit of unknown fate */
+  constructor(
+    private readonly context: ClientContext,
+    private readonly settle: (conversation: Conversation) => Promise<void>,
+  ) {}
 
   /** Opens the direct message with `account`, or finds it. */
   async openDirect(account: AccountName, suite: SuiteId): Promise<Conversation> {
@@ -60,6 +70,11 @@ export class Membership {
     if (open !== undefined && open.group.members.length > 1) return open;
     if (account === context.account) {
       throw new AronaError("BAD_REQUEST", "Cannot open a direct message with yourself");
+    }
+    if (open !== undefined && !open.group.self.admin) {
+      // The other side has opened it and is gone: it takes a new one.
+      await this.#forgetDirect(open);
+      return await this.openDirect(account, suite);
     }
     if (open === undefined) {
       const existing = await this.#create({ kind: "dm", suite, name: "", peer: account });
@@ -111,32 +126,42 @@ export class Membership {
     await this.#addAccount(conversation, account);
   }
 
-  /** Removes all devices of an account; `ban` keeps it out. */
-  async remove(conversation: Conversation, account: AccountName, options: { ban: boolean }): Promise<void> {
+  /**
+   * Removes all devices of a person; `ban` keeps them out.
+   *
+   * @param name an account name, or the name with a piece of the fingerprint that {@link Contacts.nameOf} gives
+   */
+  async remove(conversation: Conversation, name: string, options: { ban: boolean }): Promise<void> {
     await this.change(conversation, (group) => {
-      const members = group.members.filter((member) => member.account === account);
-      if (members.length === 0 && !options.ban) {
-        throw new AronaError("NOT_FOUND", `Cannot remove ${account}: not a member of ${conversation.title}`);
+      const members = this.#called(group, name);
+      const absent = options.ban && members.length === 0 ? this.context.contacts.get(name) : undefined;
+      if (members.length === 0 && absent === undefined) {
+        throw new AronaError("NOT_FOUND", `Cannot remove ${name}: not a member of ${conversation.title}`);
       }
       const devices = members.map((member) => member.device);
-      if (!options.ban) return Promise.resolve({ change: { kind: "remove", devices } });
-      const banned = [...new Set([...group.banned, ...members.map((member) => member.fingerprint)])];
+      const gone = new Set([...members, ...(absent ? [absent] : [])].map((person) => person.fingerprint));
+      const wasAdmin = group.admins.some((fingerprint) => gone.has(fingerprint));
+      if (!options.ban && !wasAdmin) return Promise.resolve({ change: { kind: "remove", devices } });
+      const admins = group.admins.filter((fingerprint) => !gone.has(fingerprint));
+      const banned = options.ban ? [...new Set([...group.banned, ...gone])] : undefined;
       return Promise.resolve({
-        change: { kind: "settings", banned, alsoRemove: devices },
-        banned: [account],
+        change: { kind: "settings", admins: wasAdmin ? admins : undefined, banned, alsoRemove: devices },
+        admins: wasAdmin ? accountsOf(group, admins) : undefined,
+        banned: options.ban
+          ? [...new Set([...members, ...(absent ? [absent] : [])].map((person) => person.account))]
+          : undefined,
       });
     });
   }
 
   /** Makes an account an admin, or takes that away. */
-  async setAdmin(conversation: Conversation, account: AccountName, admin: boolean): Promise<void> {
+  async setAdmin(conversation: Conversation, name: string, admin: boolean): Promise<void> {
     await this.change(conversation, (group) => {
-      const member = group.members.find((member) => member.account === account);
-      if (member === undefined) throw new AronaError("NOT_FOUND", `Cannot change ${account}: not a member`);
+      const [member] = this.#called(group, name);
+      if (member === undefined) throw new AronaError("NOT_FOUND", `Cannot change ${name}: not a member`);
       const admins = group.admins.filter((fingerprint) => fingerprint !== member.fingerprint);
       if (admin) admins.push(member.fingerprint);
-      const names = group.members.filter((m) => admins.includes(m.fingerprint)).map((m) => m.account);
-      return Promise.resolve({ change: { kind: "settings", admins }, admins: [...new Set(names)] });
+      return Promise.resolve({ change: { kind: "settings", admins }, admins: accountsOf(group, admins) });
     });
   }
 
@@ -147,8 +172,10 @@ export class Membership {
     const { group } = conversation;
     const onlyAdmin = group.self.admin && group.kind !== "dm" &&
       !group.members.some((member) => member.admin && member.fingerprint !== context.fingerprint);
-    const heir = group.members.find((member) => member.fingerprint !== context.fingerprint);
-    if (onlyAdmin && heir) await this.setAdmin(conversation, heir.account, true);
+    // Somebody whom this profile knows under the very name, before anybody else.
+    const others = group.members.filter((member) => member.fingerprint !== context.fingerprint);
+    const heir = others.find((member) => context.contacts.nameOf(member) === member.account) ?? others[0];
+    if (onlyAdmin && heir) await this.setAdmin(conversation, context.contacts.nameOf(heir), true);
     const statement = await context.engine.leaveStatement(context.device, conversation.group);
     await context.relay().part(conversation.id, statement);
     await conversation.mutex.run(() => {
@@ -162,28 +189,36 @@ export class Membership {
   /** Commits the removal of a device that has signed that it leaves. */
   removeLeaver(conversation: Conversation, device: DeviceId, statement: Uint8Array): void {
     this.context.background(async () => {
-      await this.change(conversation, (group) => {
-        const present = group.members.some((member) => member.device === device);
-        return Promise.resolve(
-          present ? { change: { kind: "remove", devices: [device], statements: [statement] } } : null,
-        );
-      });
+      try {
+        await this.change(conversation, (group) => {
+          const present = group.members.some((member) => member.device === device);
+          return Promise.resolve(
+            present ? { change: { kind: "remove", devices: [device], statements: [statement] } } : null,
+          );
+        });
+      } catch (error) {
+        // A statement that does not hold is the leaver's own business; the relay asks somebody else.
+        if (!isAronaError(error, "POLICY", "BAD_MLS")) throw error;
+      }
     });
   }
 
   /** Joins a channel again whose missed commits are gone. */
   async rejoin(conversation: Conversation): Promise<void> {
     const { context } = this;
-    if (conversation.group.kind !== "channel") {
-      conversation.participation = "stuck";
-      context.store.write((writer) => conversation.save(context.engine, writer));
-      return;
-    }
-    context.background(async () => {
-      conversation.participation = "left";
-      await this.joinChannel(conversation.group.name as ChannelName, conversation.group.suite);
-    });
+    conversation.participation = "stuck";
+    context.store.write((writer) => conversation.save(context.engine, writer));
+    this.rescue(conversation);
     await Promise.resolve();
+  }
+
+  /** Tries to bring a stuck conversation back: a channel from outside; a group needs a member to add this device again. */
+  rescue(conversation: Conversation): void {
+    const { name, kind, suite } = conversation.group;
+    if (kind !== "channel" || conversation.participation !== "stuck") return;
+    this.context.background(async () => {
+      await this.joinChannel(name as ChannelName, suite);
+    });
   }
 
   /**
@@ -196,6 +231,7 @@ export class Membership {
       const { context } = this;
       for (let attempt = 0; attempt < MAX_COMMIT_ATTEMPTS; attempt++) {
         conversation.assertMember();
+        await this.settle(conversation);
         const from = conversation.group;
         const decision = await decide(from);
         if (decision === null) return;
@@ -203,6 +239,7 @@ export class Membership {
         const hash = toHex(context.crypto.digest("SHA-256", made.commit));
         const stored = await this.#setPending(conversation, { hash, next: made.next }, from.epoch);
         if (!stored) continue; // the epoch moved on meanwhile
+        conversation.inFlight = hash;
         try {
           await context.relay().commit({
             group: conversation.id,
@@ -218,7 +255,7 @@ export class Membership {
           }, () => this.confirm(conversation, hash));
           return;
         } catch (error) {
-          if (isAronaError(error, "CLOSED", "TIMEOUT")) throw error; // a later sync tells whether it won
+          if (isAronaError(error, "CLOSED", "TIMEOUT")) throw error; // settle() finds out whether it won
           await this.#setPending(conversation, null);
           if (!isAronaError(error, "CONFLICT")) throw error;
           await conversation.epochAbove(from.epoch, {
@@ -226,6 +263,8 @@ export class Membership {
             timeoutMs: REQUEST_TIMEOUT_MS,
           });
           await this.#pause(attempt);
+        } finally {
+          conversation.inFlight = null;
         }
       }
       throw new AronaError(
@@ -247,7 +286,11 @@ export class Membership {
         conversation.renewedAtMs = context.clock.now();
         conversation.ownMessages = 0;
         conversation.save(context.engine, writer, { pending: null });
-        for (const member of pending.next.members) context.contacts.pin(member, writer);
+        // Whom this device has added it got from the relay under that name.
+        const were = new Set(before.members.map((member) => member.device));
+        for (const member of pending.next.members) {
+          if (!were.has(member.device)) context.contacts.pin(member, writer);
+        }
       });
       conversation.pending = null;
       conversation.advance(pending.next);
@@ -270,10 +313,13 @@ export class Membership {
   /** Makes this device one that can be added to groups: from here on there is a KeyPackage of every suite. */
   async publishLastResorts(): Promise<void> {
     const { context } = this;
-    const kept = storedKeyPackages(context.store);
     for (const suite of SUITE_IDS) {
-      if (kept.some((keyPackage) => keyPackage.suite === suite && keyPackage.lastResort)) continue;
+      const mark = context.store.get("profile", `last resort ${suite}`);
+      const publishedAtMs = mark === null ? 0 : Number(fromUtf8(mark));
+      if (context.clock.now() - publishedAtMs < LAST_RESORT_RENEWAL_MS) continue;
       await this.#publish(suite, { count: 1, lastResort: true });
+      const nowMs = utf8(String(context.clock.now()));
+      context.store.write((writer) => writer.put("profile", `last resort ${suite}`, nowMs));
     }
   }
 
@@ -358,7 +404,7 @@ export class Membership {
         external: true,
         commit,
         groupInfo: await context.engine.groupInfo(next),
-      }, () => this.#adopt(conversation));
+      }, async () => await this.#adopt(conversation, await this.#named(conversation)));
     } catch (error) {
       if (isAronaError(error, "CONFLICT", "STALE_EPOCH", "NOT_FOUND")) return null;
       if (isAronaError(error, "FORBIDDEN")) {
@@ -371,52 +417,92 @@ export class Membership {
     return conversation;
   }
 
-  #adopt(conversation: Conversation): Promise<void> {
+  #adopt(conversation: Conversation, named: readonly Member[] = []): Promise<void> {
     const { context } = this;
     context.store.write((writer) => {
       conversation.saveGroup(context.engine, writer, conversation.group);
       conversation.save(context.engine, writer);
-      for (const member of conversation.group.members) context.contacts.pin(member, writer);
+      for (const member of named) context.contacts.pin(member, writer);
     });
     context.conversations.set(conversation.id, conversation);
     context.emit({
       type: "GroupCreated",
       ...conversation.ref,
-      by: conversation.group.members.find((member) => member.admin)?.account ?? "?",
+      by: adminName(context, conversation.group),
       suite: suiteName(conversation.group.suite),
     });
     return Promise.resolve();
   }
 
-  async #addAccount(conversation: Conversation, account: AccountName): Promise<void> {
+  /** The members of a channel that this device has just joined, as far as the relay confirms their names. */
+  async #named(conversation: Conversation): Promise<Member[]> {
+    const listed = await this.context.relay().members(conversation.id);
+    return confirmedMembers(conversation.group.members, listed);
+  }
+
+  /** Members that go by `name` here. */
+  #called(group: Group, name: string): Member[] {
+    const exact = group.members.filter((member) => this.context.contacts.nameOf(member) === name);
+    return exact.length > 0 ? exact : group.members.filter((member) => member.account === name);
+  }
+
+  /** Takes a direct message for over that the other side no longer has. */
+  async #forgetDirect(conversation: Conversation): Promise<void> {
     const { context } = this;
+    await context.relay().resetDirect(conversation.id).catch((error) => {
+      if (!isAronaError(error, "NOT_FOUND", "FORBIDDEN")) throw error;
+    });
+    conversation.participation = "left";
+    context.store.write((writer) => conversation.save(context.engine, writer));
+  }
+
+  async #addAccount(conversation: Conversation, account: AccountName): Promise<void> {
     let claimed: Uint8Array[] | null = null; // once, however often the commit has to be made anew
     await this.change(conversation, async (group) => {
       if (group.members.some((member) => member.account === account)) return null;
-      try {
-        claimed ??= await context.relay().claimKeyPackages(account, group.suite);
-      } catch (error) {
-        if (isAronaError(error, "NOT_FOUND")) throw unknownAccount(account);
-        throw error;
-      }
-      const keyPackages = claimed;
-      for (const keyPackage of keyPackages) {
-        const owner = await context.engine.inspectKeyPackage(keyPackage, { suite: group.suite });
-        if (owner.account !== account) {
-          throw new AronaError(
-            "BAD_CERTIFICATE",
-            `Cannot add ${account}: the relay gave another account's keys`,
-          );
-        }
-        await context.contacts.assertUnchanged(owner, context.relay());
-      }
+      claimed ??= await this.#claim(account, group.suite);
+      return { change: { kind: "add", keyPackages: claimed } };
+    });
+  }
+
+  /**
+   * A usable KeyPackage of each device of an account. The relay hands out the oldest first and cannot see which have ended: those are
+   * used up here, down to the last resort, which its owner renews.
+   */
+  async #claim(account: AccountName, suite: SuiteId): Promise<Uint8Array[]> {
+    const { context } = this;
+    for (let attempt = 0;; attempt++) {
+      const keyPackages = await context.relay().claimKeyPackages(account, suite).catch((error) => {
+        throw isAronaError(error, "NOT_FOUND") ? unknownAccount(account) : error;
+      });
       if (keyPackages.length === 0) {
         throw new AronaError("NOT_FOUND", `Cannot add ${account}: no device of theirs can be added yet`, {
           hint: "They have to connect once with this version of Arona.",
         });
       }
-      return { change: { kind: "add", keyPackages } };
-    });
+      try {
+        for (const keyPackage of keyPackages) await this.#assertOwner(keyPackage, { account, suite });
+        return keyPackages;
+      } catch (error) {
+        if (!isAronaError(error, "POLICY") || attempt >= MAX_EXPIRED_KEY_PACKAGES) throw error;
+      }
+    }
+  }
+
+  /** @throws {AronaError} `BAD_CERTIFICATE`, `IDENTITY_CHANGED`, `POLICY` for one that has ended */
+  async #assertOwner(
+    keyPackage: Uint8Array,
+    wanted: { account: AccountName; suite: SuiteId },
+  ): Promise<void> {
+    const { context } = this;
+    const owner = await context.engine.inspectKeyPackage(keyPackage, { suite: wanted.suite });
+    if (owner.account !== wanted.account) {
+      throw new AronaError(
+        "BAD_CERTIFICATE",
+        `Cannot add ${wanted.account}: the relay gave another account's keys`,
+      );
+    }
+    await context.contacts.assertUnchanged(owner, context.relay());
   }
 
   /** The other side has opened the direct message: its Welcome comes, or it never finished. */
@@ -482,6 +568,16 @@ export class Membership {
     const random = crypto.randomBytes(1)[0] / 255;
     await sleep(clock, CONFLICT_PAUSE_MS * Math.min(attempt + 1, 16) * random);
   }
+}
+
+function accountsOf(group: Group, admins: readonly string[]): string[] {
+  const named = group.members.filter((member) => admins.includes(member.fingerprint));
+  return [...new Set(named.map((member) => member.account))];
+}
+
+function adminName(context: ClientContext, group: Group): string {
+  const admin = group.members.find((member) => member.admin);
+  return admin === undefined ? "?" : context.contacts.nameOf(admin);
 }
 
 /** The suite of a new group where nobody chose one. */

@@ -3,53 +3,43 @@
  * envelope is sent, so that neither a crash nor a lost connection loses or repeats a message.
  *
  * Each conversation sends one message after the other: the next is sealed when the one before it is accepted. That keeps the sender's
- * order through a change of epoch or a pause that the relay asks for.
+ * order through a change of epoch or a pause that the relay asks for. An accepted message stays until every device has it: the relay
+ * keeps it in memory only, so after a restart of the relay it is sent again. Receivers know it by its id.
  */
 
 import {
   AronaError,
-  ByteReader,
-  ByteWriter,
   type ErrorCode,
   fromHex,
-  type GroupId,
   MessageFlag,
-  parseGroupId,
   type Receipt,
   sleep,
   toHex,
 } from "../proto/mod.ts";
 import { type ClientContext, randomId } from "./context.ts";
 import type { Conversation } from "./conversation.ts";
-import { encodeContent } from "./groups/mod.ts";
-import type { Content } from "./groups/mod.ts";
+import { type Content, encodeContent } from "./groups/mod.ts";
 import { applyContent } from "./inbox.ts";
-import { MAX_OUTBOX_MESSAGES, OUTBOX_LIFETIME_MS, REQUEST_TIMEOUT_MS } from "./limits.ts";
+import {
+  MAX_OUTBOX_MESSAGES,
+  MAX_UNDELIVERED_MESSAGES,
+  OUTBOX_LIFETIME_MS,
+  REQUEST_TIMEOUT_MS,
+} from "./limits.ts";
+import { decodeOutboxRow, encodeOutboxRow, type OutboxRow, type SealedMessage } from "./outbox_row.ts";
+import type { StoreWriter } from "./store/mod.ts";
 
-const ROW_VERSION = 1;
-const PAUSE_AFTER_QUOTA_MS = 500;
-/** Accepted envelopes whose receipt is still awaited. */
-const MAX_AWAITED_RECEIPTS = 1_024;
+/** Pauses after an answer that another try may change: the first, and the longest. */
+const RETRY_FIRST_MS = 250;
+const RETRY_LONGEST_MS = 60_000;
 /** Relay answers that another try cannot change. */
 const FINAL_CODES: readonly ErrorCode[] = [
-  "FORBIDDEN",
   "NOT_FOUND",
   "TOO_LARGE",
   "UNSUPPORTED",
   "BAD_REQUEST",
+  "BAD_FRAME",
 ];
-
-/** A message that waits. */
-export interface OutboxRow {
-  readonly id: string;
-  readonly group: GroupId;
-  readonly messageId: string;
-  readonly createdAtMs: number;
-  /** Encoded content, not sealed yet. */
-  readonly content: Uint8Array;
-  /** The sealed envelope of `epoch`, where it was sealed already. */
-  readonly sealed: { epoch: number; envelope: Uint8Array; ciphertext: Uint8Array } | null;
-}
 
 /** A message on its way. */
 export interface Sending {
@@ -59,17 +49,28 @@ export interface Sending {
   readonly accepted: Promise<void>;
 }
 
+/** What an outbox needs of its client. */
+export interface OutboxOptions {
+  /** A message was accepted. */
+  onSent(conversation: Conversation): void;
+  synchronize(conversation: Conversation): Promise<void>;
+  /** The relay's boot id; what it accepted before its last start it may have forgotten. */
+  boot(): string;
+}
+
 /** Sends the messages of all conversations. */
 export class Outbox {
-  readonly #pumping = new Set<GroupId>();
+  /** In the order they were written; the store holds the same rows. */
+  readonly #rows: OutboxRow[];
+  readonly #pumping = new Set<string>();
   readonly #waiting = new Map<string, PromiseWithResolvers<void>>();
-  /** Envelope id → what it was. */
-  readonly #unreceipted = new Map<string, { conversation: Conversation; messageId: string }>();
-  #nextRow = 0;
-  #stopped = new AbortController();
+  readonly #stopped = new AbortController();
+  #nextRow: number;
+  #retryMs = RETRY_FIRST_MS;
 
-  constructor(private readonly context: ClientContext, private readonly onSent: (c: Conversation) => void) {
-    for (const { id } of context.store.all("outbox")) this.#nextRow = Math.max(this.#nextRow, Number(id) + 1);
+  constructor(private readonly context: ClientContext, private readonly options: OutboxOptions) {
+    this.#rows = context.store.all("outbox").map(({ id, row }) => decodeOutboxRow(id, row));
+    this.#nextRow = Number(this.#rows.at(-1)?.id ?? -1) + 1;
   }
 
   /** Puts content into the outbox and the own history, and begins to send. */
@@ -77,29 +78,26 @@ export class Outbox {
     const { context } = this;
     conversation.assertMember();
     context.contacts.assertNoneChanged(conversation.group.members);
-    const encoded = encodeContent(content);
-    const id = String(this.#nextRow++).padStart(12, "0");
+    if (this.#rows.filter((row) => row.acceptedBoot === null).length >= MAX_OUTBOX_MESSAGES) {
+      throw new AronaError("QUOTA", `Cannot send: ${MAX_OUTBOX_MESSAGES} messages wait already`, {
+        hint: "Is the relay reachable?",
+      });
+    }
+    const row: OutboxRow = {
+      id: String(this.#nextRow++).padStart(12, "0"),
+      group: conversation.id,
+      messageId: content.id,
+      createdAtMs: context.clock.now(),
+      content: encodeContent(content),
+      sealed: null,
+      acceptedBoot: null,
+    };
     let report = () => {};
     context.store.write((writer) => {
-      if (writer.all("outbox").length >= MAX_OUTBOX_MESSAGES) {
-        throw new AronaError("QUOTA", `Cannot send: ${MAX_OUTBOX_MESSAGES} messages wait already`, {
-          hint: "Is the relay reachable?",
-        });
-      }
-      writer.put(
-        "outbox",
-        id,
-        encodeOutboxRow({
-          id,
-          group: conversation.id,
-          messageId: content.id,
-          createdAtMs: context.clock.now(),
-          content: encoded,
-          sealed: null,
-        }),
-      );
+      writer.put("outbox", row.id, encodeOutboxRow(row));
       report = applyContent(context, conversation, { writer, content, sender: conversation.group.self });
     });
+    this.#rows.push(row);
     report();
     const waiting = Promise.withResolvers<void>();
     waiting.promise.catch(() => {}); // whoever is not interested is told by MsgFailed
@@ -120,26 +118,22 @@ export class Outbox {
     }).catch(() => {});
   }
 
-  /** Devices have an envelope: tells it once all have. */
+  /** Devices have an envelope: once all have, it is forgotten here. */
   receipt(receipt: Receipt): Promise<void> {
     const envelope = toHex(receipt.envelope);
-    const awaited = this.#unreceipted.get(envelope);
-    if (awaited !== undefined && receipt.delivered >= receipt.of) {
-      this.#unreceipted.delete(envelope);
-      const { conversation, messageId } = awaited;
-      this.context.emit({ type: "MsgSent", ...conversation.ref, id: messageId, state: "delivered" });
+    const row = this.#rows.find((row) => row.sealed !== null && toHex(row.sealed.envelope) === envelope);
+    if (row !== undefined && receipt.delivered >= receipt.of) {
+      this.context.store.write((writer) => this.#forget(writer, row));
+      const conversation = this.context.conversations.get(row.group);
+      if (conversation !== undefined) this.#reportSent(conversation, row, "delivered");
     }
     return Promise.resolve();
   }
 
   /** Goes on with everything that waits; call it when a connection stands. */
   resume(): void {
+    this.#retryMs = RETRY_FIRST_MS;
     for (const conversation of this.context.conversations.values()) this.#pump(conversation);
-  }
-
-  /** Whether anything waits for `conversation`. */
-  isEmpty(conversation?: Conversation): boolean {
-    return !this.#rows().some((row) => conversation === undefined || row.group === conversation.id);
   }
 
   stop(): void {
@@ -154,9 +148,9 @@ export class Outbox {
     this.context.background(async () => {
       try {
         while (this.context.online && !this.#stopped.signal.aborted) {
-          const row = this.#rows().find((row) => row.group === conversation.id);
-          if (row === undefined) return;
-          if (!await this.#trySend(conversation, row)) return;
+          const boot = this.options.boot();
+          const row = this.#rows.find((row) => row.group === conversation.id && row.acceptedBoot !== boot);
+          if (row === undefined || !await this.#trySend(conversation, row, boot)) return;
         }
       } finally {
         this.#pumping.delete(conversation.id);
@@ -165,8 +159,9 @@ export class Outbox {
   }
 
   /** @returns whether to go on with what waits */
-  async #trySend(conversation: Conversation, row: OutboxRow): Promise<boolean> {
+  async #trySend(conversation: Conversation, row: OutboxRow, boot: string): Promise<boolean> {
     const { context } = this;
+    if (conversation.participation === "stuck") return false; // until it is back
     if (conversation.participation !== "member") {
       this.#fail(conversation, row, new AronaError("FORBIDDEN", "Cannot send: no longer a member"));
       return true;
@@ -179,85 +174,112 @@ export class Outbox {
       );
       return true;
     }
-    const sealed = row.sealed?.epoch === conversation.group.epoch
-      ? row.sealed
-      : await this.#seal(conversation, row.content, (writer, sealed) =>
-        writer.put("outbox", row.id, encodeOutboxRow({ ...row, sealed })));
-    this.#awaitReceipt(toHex(sealed.envelope), { conversation, messageId: row.messageId });
+    let epoch = conversation.group.epoch;
     try {
-      await context.relay().link.submit({
+      context.contacts.assertNoneChanged(conversation.group.members);
+      const sealed = row.sealed?.epoch === epoch ? row.sealed : await this.#seal(
+        conversation,
+        row.content,
+        (writer, sealed) => this.#replace(writer, row, { sealed }),
+      );
+      epoch = sealed.epoch;
+      const { queued, full } = await context.relay().link.submit({
         flags: MessageFlag.RECEIPT,
         group: fromHex(conversation.id),
         ...sealed,
       });
+      this.#accept(conversation, row, { boot, alone: queued + full === 0 });
+      return true;
     } catch (error) {
-      return await this.#afterRefusal(conversation, row, { error, epoch: sealed.epoch });
+      if (!(error instanceof AronaError)) throw error;
+      return await this.#afterRefusal(conversation, row, { error, epoch });
     }
-    conversation.ownMessages++;
-    context.store.write((writer) => {
-      writer.delete("outbox", row.id);
-      conversation.save(context.engine, writer);
-    });
-    this.#waiting.get(row.messageId)?.resolve();
-    this.#waiting.delete(row.messageId);
-    context.emit({ type: "MsgSent", ...conversation.ref, id: row.messageId, state: "accepted" });
-    this.onSent(conversation);
-    return true;
   }
 
-  #awaitReceipt(envelope: string, what: { conversation: Conversation; messageId: string }): void {
-    const [oldest] = this.#unreceipted.keys();
-    if (this.#unreceipted.size >= MAX_AWAITED_RECEIPTS) this.#unreceipted.delete(oldest);
-    this.#unreceipted.set(envelope, what);
+  #accept(conversation: Conversation, row: OutboxRow, options: { boot: string; alone: boolean }): void {
+    const { context } = this;
+    const first = row.acceptedBoot === null;
+    if (first) conversation.ownMessages++;
+    context.store.write((writer) => {
+      if (options.alone) this.#forget(writer, row);
+      else this.#replace(writer, row, { acceptedBoot: options.boot });
+      const undelivered = this.#rows.filter((row) => row.acceptedBoot !== null);
+      if (undelivered.length > MAX_UNDELIVERED_MESSAGES) this.#forget(writer, undelivered[0]);
+      conversation.save(context.engine, writer);
+    });
+    this.#retryMs = RETRY_FIRST_MS;
+    this.#waiting.get(row.messageId)?.resolve();
+    this.#waiting.delete(row.messageId);
+    if (!first) return;
+    this.#reportSent(conversation, row, "accepted");
+    if (options.alone) this.#reportSent(conversation, row, "delivered");
+    this.options.onSent(conversation);
   }
 
   async #afterRefusal(
     conversation: Conversation,
     row: OutboxRow,
-    refusal: { error: unknown; epoch: number },
+    refusal: { error: AronaError; epoch: number },
   ): Promise<boolean> {
-    const { clock } = this.context;
+    const { clock, online } = this.context;
     const { error } = refusal;
-    if (!(error instanceof AronaError)) throw error;
-    if (error.code === "STALE_EPOCH") {
-      // The commit that moved the group on is on its way in the stream.
-      await conversation.epochAbove(refusal.epoch, {
-        schedule: clock.schedule.bind(clock),
-        timeoutMs: REQUEST_TIMEOUT_MS,
-      });
-      return true;
-    }
-    if (error.code === "RATE_LIMITED" || error.code === "QUOTA") {
-      const asked = error.details?.retryAfterMs;
-      await sleep(clock, typeof asked === "number" ? asked : PAUSE_AFTER_QUOTA_MS, this.#stopped.signal)
-        .catch(
-          () => {},
-        );
-      return true;
+    switch (error.code) {
+      case "IDENTITY_CHANGED": // verify() goes on once the person has decided
+        return false;
+      case "STALE_EPOCH":
+        // The commit that moved the group on is on its way in the stream.
+        await conversation.epochAbove(refusal.epoch, {
+          schedule: clock.schedule.bind(clock),
+          timeoutMs: REQUEST_TIMEOUT_MS,
+        });
+        return true;
+      case "FORBIDDEN": // the relay knows more of the membership than this device
+        await this.options.synchronize(conversation);
+        if (conversation.participation === "member") this.#fail(conversation, row, error);
+        return true;
     }
     if (FINAL_CODES.includes(error.code)) {
       this.#fail(conversation, row, error);
       return true;
     }
-    return false; // the connection is gone; resume() goes on
+    if (!online || error.code === "CLOSED") return false; // resume() goes on
+    const asked = error.details?.retryAfterMs;
+    await sleep(clock, typeof asked === "number" ? asked : this.#retryMs, this.#stopped.signal).catch(
+      () => {},
+    );
+    this.#retryMs = Math.min(this.#retryMs * 2, RETRY_LONGEST_MS);
+    return true;
   }
 
   #fail(conversation: Conversation, row: OutboxRow, error: AronaError): void {
-    this.context.store.write((writer) => writer.delete("outbox", row.id));
+    this.context.store.write((writer) => this.#forget(writer, row));
     this.#waiting.get(row.messageId)?.reject(error);
     this.#waiting.delete(row.messageId);
     const { code, message: reason } = error;
     this.context.emit({ type: "MsgFailed", ...conversation.ref, id: row.messageId, code, reason });
   }
 
+  #reportSent(conversation: Conversation, row: OutboxRow, state: "accepted" | "delivered"): void {
+    this.context.emit({ type: "MsgSent", ...conversation.ref, id: row.messageId, state });
+  }
+
+  #replace(writer: StoreWriter, row: OutboxRow, change: Partial<OutboxRow>): void {
+    const changed = { ...row, ...change };
+    writer.put("outbox", row.id, encodeOutboxRow(changed));
+    Object.assign(row, change);
+  }
+
+  #forget(writer: StoreWriter, row: OutboxRow): void {
+    writer.delete("outbox", row.id);
+    const place = this.#rows.indexOf(row);
+    if (place >= 0) this.#rows.splice(place, 1);
+  }
+
   #seal(
     conversation: Conversation,
     content: Uint8Array,
-    persist: (
-      writer: Parameters<typeof applyContent>[2]["writer"],
-      sealed: NonNullable<OutboxRow["sealed"]>,
-    ) => void,
-  ): Promise<NonNullable<OutboxRow["sealed"]>> {
+    persist: (writer: StoreWriter, sealed: SealedMessage) => void,
+  ): Promise<SealedMessage> {
     const { context } = this;
     return conversation.mutex.run(async () => {
       const { next, ciphertext } = await context.engine.encrypt(conversation.group, content);
@@ -269,43 +291,5 @@ export class Outbox {
       conversation.advance(next);
       return sealed;
     });
-  }
-
-  #rows(): OutboxRow[] {
-    return this.context.store.all("outbox").map(({ id, row }) => decodeOutboxRow(id, row))
-      .sort((a, b) => a.id < b.id ? -1 : 1);
-  }
-}
-
-/** The row in the store. */
-export function encodeOutboxRow(row: OutboxRow): Uint8Array {
-  const writer = new ByteWriter().u8(ROW_VERSION).raw(fromHex(row.group)).raw(fromHex(row.messageId))
-    .u64(row.createdAtMs).vector32(row.content).u8(row.sealed === null ? 0 : 1);
-  if (row.sealed) writer.u64(row.sealed.epoch).raw(row.sealed.envelope).vector32(row.sealed.ciphertext);
-  return writer.finish();
-}
-
-/** @throws {AronaError} `CORRUPT_STORE` where the bytes are not what {@link encodeOutboxRow} made */
-export function decodeOutboxRow(id: string, bytes: Uint8Array): OutboxRow {
-  try {
-    const reader = new ByteReader(bytes);
-    const version = reader.u8();
-    const head = {
-      group: parseGroupId(toHex(reader.take(16))),
-      messageId: toHex(reader.take(16)),
-      createdAtMs: reader.u64(),
-      content: reader.vector32(1 << 20),
-    };
-    const flag = reader.u8();
-    if (version !== ROW_VERSION || flag > 1) {
-      throw new AronaError("BAD_ENCODING", `Cannot read outbox: version ${version}, flag ${flag}`);
-    }
-    const sealed = flag === 0
-      ? null
-      : { epoch: reader.u64(), envelope: reader.take(16), ciphertext: reader.vector32(1 << 20) };
-    reader.end();
-    return { id, ...head, sealed };
-  } catch (cause) {
-    throw new AronaError("CORRUPT_STORE", "Cannot read outbox: a row is damaged", { cause });
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Mends the pinned dependencies where they stray from their specification; `deno task setup` runs it after the installation.
+ * Mends the pinned dependencies where they stray from their specification; `scripts/setup.ts` does it after the installation.
  *
  * Each file is changed only if its SHA-256 is the published one, and left alone if it is patched already; anything else is an error,
  * so that a new version of a dependency is looked at before it is trusted. The file is replaced by a new one, never written to: it may
@@ -120,16 +120,6 @@ export const PATCHES: readonly Patch[] = [
     ],
   },
 ];
-
-if (import.meta.main) {
-  const folder = new URL("../node_modules/", import.meta.url);
-  try {
-    for (const patch of PATCHES) console.log(`${applyPatch(folder, patch)}: ${patch.file}`);
-  } catch (error) {
-    console.error(error instanceof Error ? error.message : error);
-    Deno.exit(1);
-  }
-}
 
 /**
  * Brings one file into its patched form.

@@ -88,7 +88,7 @@ async function change(
   const { output, args, signal } = context;
   const { openProfile } = await import("../open_client.ts");
   const { accountOf, conversationObject, findTarget } = await import("../target.ts");
-  await using opened = await openProfile(context);
+  await using opened = await openProfile(context, { make: false });
   const conversation = await findTarget(opened.client, args[0]!, signal);
   const user = accountOf(args[1]);
   await untilEnd(step.act(opened.client, conversation, user), signal);

@@ -11,10 +11,11 @@ export const groups: CommandSpec = {
     const { output, signal } = context;
     const { untilEnd } = await import("../ending.ts");
     const { openProfile } = await import("../open_client.ts");
-    const { nameText } = await import("../event_text.ts");
+    const { EventView } = await import("../event_view.ts");
     const { conversationObject } = await import("../target.ts");
-    await using opened = await openProfile(context, { connect: "try" });
+    await using opened = await openProfile(context, { connect: "try", make: false });
     await untilEnd(opened.client.caughtUp(), signal);
+    const view = new EventView(opened.client);
     const conversations = opened.client.conversations()
       .filter((conversation) => conversation.participation === "member")
       .sort((a, b) => a.title < b.title ? -1 : 1);
@@ -24,7 +25,7 @@ export const groups: CommandSpec = {
       const facts = [object.kind, `${object.members} members`, ...(object.admin ? ["admin"] : [])].join(", ");
       output.data(
         object,
-        `${nameText(conversation.title)}  ${facts}, suite 0x${suite.toString(16).padStart(4, "0")}`,
+        `${view.label(conversation)}  ${facts}, suite 0x${suite.toString(16).padStart(4, "0")}`,
       );
     }
     if (conversations.length === 0) {

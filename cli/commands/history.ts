@@ -16,9 +16,9 @@ export const history: CommandSpec = {
     const { output, settings, args } = context;
     const { openProfile } = await import("../open_client.ts");
     const { historyObject } = await import("../event_json.ts");
-    const { historyText } = await import("../event_text.ts");
+    const { EventView } = await import("../event_view.ts");
     const { matches } = await import("../target.ts");
-    await using opened = await openProfile(context, { connect: "no" });
+    await using opened = await openProfile(context, { connect: "no", make: false });
     const found = opened.client.conversations().filter((conversation) => matches(conversation, args[0]!));
     if (found.length === 0) {
       throw new CommandFailure(`Cannot find ${JSON.stringify(args[0])}: this device was never in it`, {
@@ -28,8 +28,9 @@ export const history: CommandSpec = {
     // One name can have had several groups, when it was left and joined again: the present one counts.
     const conversation = found.find(({ participation }) => participation === "member") ?? found.at(-1)!;
     const limit = settings.number("count") ?? DEFAULT_COUNT;
+    const view = new EventView(opened.client);
     for (const entry of opened.client.history(conversation, { limit })) {
-      output.data(historyObject(conversation, entry), historyText(conversation.title, entry));
+      output.data(historyObject(conversation, entry), view.historyLine(conversation, entry));
     }
   },
 };

@@ -10,16 +10,20 @@ export const id: CommandSpec = {
   async run(context) {
     const { output, io } = context;
     const { openProfile } = await import("../open_client.ts");
-    await using opened = await openProfile(context, { connect: "no" });
+    const { fromHex, toBase64Url } = await import("../../proto/mod.ts");
+    await using opened = await openProfile(context, { connect: "no", make: false });
     const { client, profile } = opened;
-    const { account, fingerprint, deviceId: device, relay } = client;
+    const { account, fingerprint, deviceId: device } = client;
+    const { endpoints, fingerprint: fingerprintHex } = client.relay;
+    // As it stands in the link, so that the two can be compared.
+    const relay = { fingerprint: toBase64Url(fromHex(fingerprintHex)), fingerprintHex, endpoints };
     output.object({ type: "Identity", account, fingerprint, device, profile, relay });
     output.line(`account      ${account}`);
     output.line(`fingerprint  ${grouped(fingerprint)}`);
     output.line(`device       ${device}`);
     output.line(`profile      ${profile}`);
-    output.line(`relay        ${relay.endpoints.join(", ")}`);
-    output.line(`relay key    ${grouped(relay.fingerprint)}`);
+    output.line(`relay        ${endpoints.join(", ")}`);
+    output.line(`relay key    ${relay.fingerprint}`);
     if (io.stdout.isTerminal && !output.json) {
       const { qrText } = await import("../qr.ts");
       output.line(qrText(`arona-id:${account}:${fingerprint}`));

@@ -13,7 +13,7 @@ export const part: CommandSpec = {
     const { output, args, signal } = context;
     const { openProfile } = await import("../open_client.ts");
     const { conversationObject, findTarget } = await import("../target.ts");
-    await using opened = await openProfile(context);
+    await using opened = await openProfile(context, { make: false });
     const conversation = await findTarget(opened.client, args[0]!, signal);
     await untilEnd(opened.client.leave(conversation), signal);
     output.object(conversationObject(conversation));

@@ -22,6 +22,9 @@ export const send: CommandSpec = {
     const { settings, output, args, signal } = context;
     const target = args[0]!;
     const text = await readText(context);
+    if (text === "") {
+      throw usageFailure("Cannot send: the text is empty", "Write it after the target, or pipe it in.");
+    }
     const { openProfile } = await import("../open_client.ts");
     const { hasOthers, resolveTarget, suiteOf } = await import("../target.ts");
     await using opened = await openProfile(context);

@@ -5,7 +5,16 @@ import { type CommandSpec, PROFILE_OPTIONS } from "../command.ts";
 import { ended } from "../ending.ts";
 import { CommandFailure } from "../failure.ts";
 
-const MESSAGE_EVENTS: readonly string[] = ["MsgCreated", "MsgEdited", "MsgDeleted", "Reaction"];
+/** Messages, and what a reader must not miss about them. */
+const SHOWN_EVENTS: readonly string[] = [
+  "MsgCreated",
+  "MsgEdited",
+  "MsgDeleted",
+  "Reaction",
+  "Gap",
+  "MsgFailed",
+  "IdentityChanged",
+];
 
 /** `arona tail`. */
 export const tail: CommandSpec = {
@@ -15,7 +24,7 @@ export const tail: CommandSpec = {
   endless: true,
   options: ["count", "timeout", "all", "suite", ...PROFILE_OPTIONS],
   more:
-    "Ends with Ctrl-C, after --count messages, or after --timeout seconds (with exit code 1 where --count is not\n" +
+    "Also prints what a reader must not miss: gaps, messages that failed, changed identities. Ends with Ctrl-C, after --count messages, or after --timeout seconds (with exit code 1 where --count is not\n" +
     "reached by then). It begins with what has waited at the relay since this device was connected last.",
   async run(context) {
     const { settings, output, args, signal, io } = context;
@@ -24,14 +33,14 @@ export const tail: CommandSpec = {
       { openProfile },
       { resolveTarget, suiteOf },
       { eventObject },
-      { eventText },
+      { EventView },
       { ConnectionWatch },
       clock,
     ] = await Promise.all([
       import("../open_client.ts"),
       import("../target.ts"),
       import("../event_json.ts"),
-      import("../event_text.ts"),
+      import("../event_view.ts"),
       import("../connection_watch.ts"),
       io.clock(),
     ]);
@@ -40,15 +49,18 @@ export const tail: CommandSpec = {
     const enough = Promise.withResolvers<void>();
     let seen = 0;
     let listens = false;
+    let view: InstanceType<typeof EventView> | null = null; // JSON does without
     const onEvent = (event: ClientEvent) => {
       if (event.type === "Status" && listens) watch.note(event);
-      if (seen >= count || !(settings.switch("all") || MESSAGE_EVENTS.includes(event.type))) return;
-      if (target !== undefined && !concerns(event, target)) return;
-      const text = output.json ? "" : eventText(event);
+      const text = view === null ? "" : view.line(event);
+      if (seen >= count || !isShown(event, { target, all: settings.switch("all") })) return;
       if (text !== null) output.data(eventObject(event), text);
       if (event.type === "MsgCreated" && ++seen >= count) enough.resolve();
     };
-    await using opened = await openProfile(context, { onEvent });
+    await using opened = await openProfile(context, {
+      onOpen: (client) => view = output.json ? null : new EventView(client).recall(),
+      onEvent,
+    });
     const timeoutS = settings.number("timeout");
     const late = Promise.withResolvers<"late">();
     const cancel = timeoutS === undefined
@@ -78,6 +90,9 @@ export const tail: CommandSpec = {
   },
 };
 
-function concerns(event: ClientEvent, target: string): boolean {
+/** Whether `arona tail` prints an event. A changed identity concerns every conversation: nothing goes out to that person any more. */
+export function isShown(event: ClientEvent, { target, all }: { target?: string; all: boolean }): boolean {
+  if (!all && !SHOWN_EVENTS.includes(event.type)) return false;
+  if (target === undefined || event.type === "IdentityChanged") return true;
   return "group" in event && (event.group === target || event.groupId === target);
 }

@@ -1,7 +1,6 @@
 /** `arona verify USER`: the safety number that two people compare. */
 
 import { type CommandSpec, PROFILE_OPTIONS } from "../command.ts";
-import { untilEnd } from "../ending.ts";
 import { usageFailure } from "../failure.ts";
 
 /** `arona verify`. */
@@ -12,35 +11,44 @@ export const verify: CommandSpec = {
   options: ["confirm", "accept", ...PROFILE_OPTIONS],
   more:
     "Both of you run it and compare the numbers by voice or side by side. Where they are the same, nobody is between\n" +
-    "you: --confirm remembers that. Where somebody's identity has changed, messages to them wait until --accept.",
+    "you: --confirm remembers that. Where somebody's identity has changed, both numbers are shown and messages to them\n" +
+    "wait until --accept.",
   async run(context) {
     const { output, settings, args, signal, io } = context;
-    if (settings.switch("confirm") && settings.switch("accept")) {
+    const confirm = settings.switch("confirm");
+    const accept = settings.get("accept").value; // true, or how the fingerprint begins
+    if (confirm && accept !== undefined) {
       throw usageFailure(
         "Cannot confirm and accept at once: the number changes when the identity does",
         "First --accept, then compare the new number, then --confirm.",
       );
     }
-    const { openProfile } = await import("../open_client.ts");
-    const { accountOf } = await import("../target.ts");
-    await using opened = await openProfile(context, { connect: "try" });
+    const [{ openProfile }, { accountOf }, verification] = await Promise.all([
+      import("../open_client.ts"),
+      import("../target.ts"),
+      import("../verification.ts"),
+    ]);
+    const { lookUpPerson, parseFingerprintPrefix, shortFingerprint, verificationOf } = verification;
+    const prefix = typeof accept === "string" ? parseFingerprintPrefix(accept) : null;
+    await using opened = await openProfile(context, { connect: "try", make: false });
     const { client } = opened;
     const account = accountOf(args[0]);
-    let contact = await untilEnd(client.contact(account), signal);
-    if (settings.switch("accept")) contact = client.verify(account, { accept: true });
-    if (settings.switch("confirm")) contact = client.verify(account, { accept: false });
-    const safetyNumber = client.safetyNumber(contact);
-    const changed = contact.pending !== undefined;
-    const { fingerprint, verified } = contact;
-    output.object({ type: "Verification", account, safetyNumber, verified, changed, fingerprint });
-    output.line(`Safety number of ${client.account} and ${account}:\n`);
-    output.line(lines(safetyNumber));
-    output.line(verified ? "\nVerified: you have compared it." : "\nNot verified yet.");
+    let contact = await lookUpPerson(client, account, { signal, note: (text) => output.note(text) });
+    if (accept !== undefined) contact = verification.acceptPending(client, contact, prefix);
+    if (confirm) contact = client.verify(account, { accept: false });
+    const person = verificationOf(client, contact);
+    const { safetyNumber, fingerprint, verified, pending } = person;
+    const changed = pending !== undefined;
+    output.object({ type: "Verification", account, safetyNumber, verified, changed, fingerprint, pending });
+    for (const line of verification.verificationLines(client.account, person)) output.line(line);
     if (changed) {
       output.note(
-        `The identity of ${account} has changed. Ask them whether they have a new device, then run it with --accept.`,
+        `Ask ${account} over another way whether they have set up anew, and compare the new number. Then: ` +
+          `arona verify ${account} --accept ${shortFingerprint(pending.fingerprint)}`,
       );
-    } else if (!verified) output.note(`Where ${account} sees the same number, run it with --confirm.`);
+      return;
+    }
+    if (!verified) output.note(`Where ${account} sees the same number, run it with --confirm.`);
     if (io.stdout.isTerminal && !output.json) {
       const { verificationText } = await import("../../client/identity/mod.ts");
       const { qrText } = await import("../qr.ts");
@@ -48,10 +56,3 @@ export const verify: CommandSpec = {
     }
   },
 };
-
-/** Three lines of four groups. */
-function lines(safetyNumber: string): string {
-  return (safetyNumber.match(/(?:\d{5} ?){1,4}/g) ?? [safetyNumber]).map((line) => `    ${line.trim()}`).join(
-    "\n",
-  );
-}

@@ -8,9 +8,10 @@ import type {
   StoredMessage,
   SuiteId,
 } from "../../client/mod.ts";
-import type { Clock } from "../../proto/mod.ts";
+import { type Clock, isAronaError } from "../../proto/mod.ts";
 import { ended } from "../ending.ts";
-import { eventText } from "../event_text.ts";
+import { nameText } from "../event_text.ts";
+import { EventView } from "../event_view.ts";
 import { CommandFailure, describeFailure, Interrupted } from "../failure.ts";
 import { nearest } from "../nearest.ts";
 import type { Output } from "../output.ts";
@@ -21,6 +22,9 @@ import { parseInput } from "./input.ts";
 const LAST_WORDS_MS = 30_000;
 /** How far back the message is looked for that /edit, /react and the others mean. */
 const LOOK_BACK = 200;
+
+const RELAY_AWAY =
+  "Cannot do that: the relay is away. The connection is tried again until it is back; then type it once more.";
 
 /** What a chat works with. */
 export interface ChatOptions {
@@ -45,11 +49,16 @@ export class PlainChat {
   finished = false;
   /** What could not be done. */
   failures = 0;
+  readonly view: EventView;
   readonly #pending = new Set<Promise<void>>();
+  /** Lines from before the beginning: what has waited at the relay comes while connecting. */
+  #early: string[] | null = [];
   #own = false;
+  #toldKept = false;
 
   constructor(options: ChatOptions) {
     this.client = options.client;
+    this.view = new EventView(options.client).recall();
     this.clock = options.clock;
     this.output = options.output;
     this.suite = options.suite;
@@ -58,15 +67,22 @@ export class PlainChat {
 
   /** Prints what happens; what this chat sends itself is on the screen already. */
   show(event: ClientEvent): void {
-    if (this.#own || this.signal.aborted) return;
-    const text = eventText(event);
-    if (text === null) return;
+    if (event.type === "Status" && event.status === "online") this.#toldKept = false;
+    const text = this.view.line(event);
+    if (this.#own || this.signal.aborted || text === null) return;
     if (event.type === "IdentityChanged") this.output.note(text);
+    else if (this.#early !== null) this.#early.push(text);
     else this.output.line(text);
   }
 
   /** Goes into the only conversation there is; where there are more, it has to be said. */
   begin(): void {
+    this.#tellWhere();
+    for (const line of this.#early ?? []) this.output.line(line);
+    this.#early = null;
+  }
+
+  #tellWhere(): void {
     const open = this.client.conversations().filter((c) => c.participation === "member");
     if (open.length === 1) this.current = open[0];
     this.output.note(`You are ${this.client.account}. /help shows what you can type.`);
@@ -74,7 +90,9 @@ export class PlainChat {
     if (open.length === 0) {
       return this.output.note("You are nowhere yet: /join #channel, or /msg @user TEXT.");
     }
-    this.output.note(`Where to? ${open.map((c) => `/switch ${c.title}`).join(", ")}`);
+    this.output.note(
+      `Where to? ${open.map((c) => `/switch ${this.view.shortId(c.ref) ?? nameText(c.title)}`).join(", ")}`,
+    );
   }
 
   /** Handles one line; an error is told and the chat goes on. */
@@ -126,6 +144,10 @@ export class PlainChat {
     } finally {
       this.#own = false;
     }
+    if (!this.client.online && !this.#toldKept) {
+      this.#toldKept = true;
+      this.output.note("The relay is away: what you write is kept here until the relay is back.");
+    }
     const settled = accepted.catch((error) => {
       if (!this.signal.aborted) this.fail(error);
     }).finally(() => this.#pending.delete(settled));
@@ -146,7 +168,7 @@ export class PlainChat {
   }
 
   tellCurrent(): void {
-    if (this.current !== null) this.output.note(`You are in ${this.current.title}.`);
+    if (this.current !== null) this.output.note(`You are in ${this.view.label(this.current)}.`);
   }
 
   /** The newest message here that `wanted` says yes to. @throws {CommandFailure} where there is none */
@@ -161,7 +183,8 @@ export class PlainChat {
 
   fail(error: unknown): void {
     this.failures++;
-    this.output.note(describeFailure(error).line);
+    const away = isAronaError(error, "CLOSED", "UNREACHABLE", "TIMEOUT") && !this.client.online;
+    this.output.note(away ? RELAY_AWAY : describeFailure(error).line);
   }
 
   async #command(name: string, rest: string): Promise<void> {

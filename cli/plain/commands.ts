@@ -2,10 +2,18 @@
 
 import type { StoredMessage } from "../../client/mod.ts";
 import { untilEnd } from "../ending.ts";
-import { historyText, nameText } from "../event_text.ts";
+import { nameText } from "../event_text.ts";
 import { CommandFailure } from "../failure.ts";
 import { memberText } from "../member_text.ts";
 import { accountOf, findTarget, resolveTarget } from "../target.ts";
+import {
+  acceptPending,
+  lookUpPerson,
+  parseFingerprintPrefix,
+  shortFingerprint,
+  verificationLines,
+  verificationOf,
+} from "../verification.ts";
 import type { PlainChat } from "./chat.ts";
 import { firstWord } from "./input.ts";
 
@@ -110,7 +118,7 @@ export const PLAIN_COMMANDS: readonly PlainCommand[] = [
     run(chat) {
       for (const conversation of chat.client.conversations()) {
         if (conversation.participation !== "member") continue;
-        chat.output.line(`${conversation === chat.current ? "* " : "  "}${nameText(conversation.title)}`);
+        chat.output.line(`${conversation === chat.current ? "* " : "  "}${chat.view.label(conversation)}`);
       }
     },
   },
@@ -132,7 +140,7 @@ export const PLAIN_COMMANDS: readonly PlainCommand[] = [
       const limit = /^[1-9]\d{0,5}$/.test(rest) ? Number(rest) : DEFAULT_HISTORY;
       const here = chat.here();
       for (const entry of chat.client.history(here, { limit })) {
-        chat.output.line(historyText(here.title, entry));
+        chat.output.line(chat.view.historyLine(here, entry));
       }
     },
   },
@@ -179,8 +187,9 @@ export const PLAIN_COMMANDS: readonly PlainCommand[] = [
   },
   {
     names: ["verify"],
-    usage: "USER [confirm|accept]",
-    summary: "compare the safety number; confirm it, or accept a changed identity",
+    usage: "USER [confirm|accept [F]]",
+    summary:
+      "compare the safety number; confirm it, or accept a changed identity (whose fingerprint begins with F)",
     run: verify,
   },
   {
@@ -205,19 +214,26 @@ export const PLAIN_COMMANDS: readonly PlainCommand[] = [
 ];
 
 async function verify(chat: PlainChat, rest: string): Promise<void> {
-  const [user, what] = firstWord(need(rest, "/verify USER"));
-  if (!["", "confirm", "accept"].includes(what)) {
-    throw new CommandFailure(`Cannot verify: ${JSON.stringify(what)} is neither confirm nor accept`);
+  const [user, action] = firstWord(need(rest, "/verify USER"));
+  const [what, digits] = firstWord(action);
+  if (!["", "confirm", "accept"].includes(what) || (what !== "accept" && digits !== "")) {
+    throw new CommandFailure(`Cannot verify: ${JSON.stringify(action)} is neither confirm nor accept`);
   }
-  const { client, output } = chat;
+  const { client, output, signal } = chat;
   const account = accountOf(user);
-  let contact = await untilEnd(client.contact(account), chat.signal);
-  if (what !== "") contact = client.verify(account, { accept: what === "accept" });
-  output.line(`Safety number of ${client.account} and ${account}: ${client.safetyNumber(contact)}`);
-  if (contact.pending !== undefined) {
-    output.line(`The identity of ${account} has changed. Where they say so too: /verify ${account} accept`);
-  } else if (contact.verified) output.line(`${account} is verified.`);
-  else output.line(`Where ${account} sees the same number: /verify ${account} confirm`);
+  const prefix = digits === "" ? null : parseFingerprintPrefix(digits);
+  let contact = await lookUpPerson(client, account, { signal, note: (text) => output.note(text) });
+  if (what === "accept") contact = acceptPending(client, contact, prefix);
+  if (what === "confirm") contact = client.verify(account, { accept: false });
+  const person = verificationOf(client, contact);
+  for (const line of verificationLines(client.account, person)) output.line(line);
+  const { verified, pending } = person;
+  if (pending !== undefined) {
+    const short = shortFingerprint(pending.fingerprint);
+    output.note(
+      `Where ${account} says over another way that it is theirs: /verify ${account} accept ${short}`,
+    );
+  } else if (!verified) output.note(`Where ${account} sees the same number: /verify ${account} confirm`);
 }
 
 async function listMembers(chat: PlainChat, wanted: (online: boolean | null) => boolean): Promise<void> {

@@ -1,6 +1,5 @@
 /** Runs the line-by-line chat: profile, connection, input until its end. */
 
-import type { ClientEvent } from "../../client/mod.ts";
 import type { CommandContext } from "../command.ts";
 import { ConnectionWatch } from "../connection_watch.ts";
 import { CommandFailure } from "../failure.ts";
@@ -13,21 +12,20 @@ export async function runPlainChat(context: CommandContext): Promise<void> {
   const { io, output, settings, signal } = context;
   const clock = await io.clock();
   const watch = new ConnectionWatch((text) => !signal.aborted && output.note(text));
-  const started: { chat?: PlainChat } = {};
-  const early: ClientEvent[] = []; // what has waited at the relay comes while connecting
-  await using opened = await openProfile(context, {
+  const started: { chat?: PlainChat; connected?: true } = {};
+  await using _opened = await openProfile(context, {
     patient: io.interactive,
+    onOpen: (client) => {
+      started.chat = new PlainChat({ client, clock, output, suite: suiteOf(settings), signal });
+    },
     onEvent: (event) => {
-      if (event.type === "Status") {
-        if (io.interactive || started.chat) watch.note(event);
-      } else if (started.chat) started.chat.show(event);
-      else early.push(event);
+      if (event.type === "Status" && (io.interactive || started.connected)) watch.note(event);
+      started.chat!.show(event);
     },
   });
-  const { client } = opened;
-  const chat = started.chat = new PlainChat({ client, clock, output, suite: suiteOf(settings), signal });
+  const chat = started.chat!;
+  started.connected = true;
   chat.begin();
-  for (const event of early) chat.show(event);
   await readLines(chat, { context, watch });
   await chat.finish();
   if (chat.failures > 0 && !io.stdin.isTerminal && !signal.aborted) {

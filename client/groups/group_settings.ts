@@ -27,6 +27,8 @@ const SETTINGS_VERSION = 1;
 const FINGERPRINT_BYTES = 32;
 const MAX_NAME_BYTES = 4 * MAX_GROUP_NAME_CHARACTERS;
 /** Control characters, line and paragraph separators, and the marks that turn the writing direction. */
+/** A channel, a person, an id; and the brackets that names are shown in. */
+const MISLEADING = /^[#@]|^[0-9a-f]{32}$|[[\]]/;
 const UNPRINTABLE = /[\p{Cc}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/u;
 
 /** Kinds of groups and their codes. */
@@ -120,6 +122,7 @@ function findFault(settings: GroupSettings): string | null {
   }
   if (UNPRINTABLE.test(name) || !name.isWellFormed()) return "the name holds characters that cannot be shown";
   if (kind === "channel" && !isChannelName(name)) return "the name is not a channel's";
+  if (kind === "group" && MISLEADING.test(name)) return "the name could be taken for something else";
   if (admins.length === 0) return "there is no admin";
   if (admins.length > MAX_ADMINS) return `there are over ${MAX_ADMINS} admins`;
   if (banned.length > MAX_BANNED) return `there are over ${MAX_BANNED} bans`;

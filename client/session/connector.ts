@@ -4,13 +4,16 @@ import { AronaError, type Clock, type CryptoProvider, isAronaError, sleep } from
 import { RECONNECT_FIRST_MS, RECONNECT_LONGEST_MS } from "../limits.ts";
 
 /** Errors after which another try cannot help. */
-const FINAL_CODES = [
-  "AUTH_FAILED",
-  "WRONG_RELAY",
-  "BAD_CERTIFICATE",
-  "UNKNOWN_VERSION",
-  "IDENTITY_CHANGED",
-] as const;
+const FINAL_CODES = ["AUTH_FAILED", "WRONG_RELAY", "BAD_CERTIFICATE", "UNKNOWN_VERSION"] as const;
+/** A connection that lasted so long has the next pause begin small again. */
+const STABLE_AFTER_MS = 60_000;
+
+/** A connection that stands. */
+export interface Dialled {
+  /** Resolves with the reason when it has ended. */
+  readonly ended: Promise<AronaError>;
+  close(): Promise<void>;
+}
 
 /** What a connector reports. */
 export interface ConnectorHandlers {
@@ -31,7 +34,7 @@ export class Connector {
    * @param dial connects and logs in; the promise it resolves with settles when that connection has ended
    */
   constructor(
-    private readonly dial: (signal: AbortSignal) => Promise<{ ended: Promise<AronaError> }>,
+    private readonly dial: (signal: AbortSignal) => Promise<Dialled>,
     private readonly options: { clock: Clock; crypto: CryptoProvider; handlers: ConnectorHandlers },
   ) {
     this.#firstOnline.promise.catch(() => {}); // reported to whoever called start()
@@ -62,17 +65,21 @@ export class Connector {
       handlers.onStatus("connecting");
       let reason: AronaError;
       try {
-        const { ended } = await this.dial(this.#abort.signal);
+        const dialled = await this.dial(this.#abort.signal);
+        if (this.#abort.signal.aborted) return await dialled.close();
         everOnline = true;
-        pauseMs = RECONNECT_FIRST_MS;
+        const sinceMs = clock.monotonic();
         handlers.onStatus("online");
         this.#firstOnline.resolve();
-        reason = await ended;
+        reason = await dialled.ended;
+        if (clock.monotonic() - sinceMs >= STABLE_AFTER_MS) pauseMs = RECONNECT_FIRST_MS;
       } catch (error) {
         reason = error instanceof AronaError
           ? error
           : new AronaError("UNREACHABLE", "Cannot connect to the relay", { cause: error });
-        if (isAronaError(reason, ...FINAL_CODES) || (!everOnline && !patient)) {
+        // Somebody else who answers for a moment must not log people out for good who were connected before.
+        const final = isAronaError(reason, ...FINAL_CODES) && !(everOnline && reason.code === "WRONG_RELAY");
+        if (final || (!everOnline && !patient)) {
           handlers.onStatus("offline", { reason, final: true });
           this.#firstOnline.reject(reason);
           return;

@@ -301,7 +301,9 @@ export class RelayLink {
         this.#stored = item.number + 1;
         if (this.#stored >= this.login.next + this.login.backlog) this.#caughtUp.resolve();
         if (this.#stored - this.#acknowledged >= ACK_EVERY) this.#acknowledge();
-        else this.#cancelAck ??= this.clock.schedule(ACK_AFTER_MS, () => this.#acknowledge());
+        else if (!this.#closed) {
+          this.#cancelAck ??= this.clock.schedule(ACK_AFTER_MS, () => this.#acknowledge());
+        }
         return;
       case "event":
         return await this.handlers.onEvent(item.event);

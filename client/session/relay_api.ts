@@ -29,6 +29,8 @@ export interface RelayMember {
   readonly device: DeviceId;
   readonly admin: boolean;
   readonly online: boolean;
+  /** Of the identity that has the account name on this relay, 64 hexadecimal digits. */
+  readonly fingerprint: string;
 }
 
 /** What JOIN answers. */
@@ -172,6 +174,7 @@ export class RelayApi {
       device: parseDeviceId(entry.device),
       admin: entry.admin === true,
       online: entry.online === true,
+      fingerprint: text(entry, "fingerprint"),
     }));
   }
 
@@ -179,8 +182,14 @@ export class RelayApi {
     await this.link.request(FrameType.GROUP, { op: "reset", group });
   }
 
-  async part(group: GroupId, statement: Uint8Array): Promise<void> {
-    await this.link.request(FrameType.PART, { group }, { blobs: [statement] });
+  /** Leaves a group; without a statement it is declined, that is, never taken part in. */
+  async part(group: GroupId, statement?: Uint8Array): Promise<void> {
+    await this.link.request(FrameType.PART, { group }, { blobs: statement === undefined ? [] : [statement] });
+  }
+
+  /** As an admin: the newest commit does not verify, and the relay is to take it back. */
+  async refuse(group: GroupId, commit: { epoch: number; hash: string }): Promise<void> {
+    await this.link.request(FrameType.GROUP, { op: "refuse", group, ...commit });
   }
 }
 

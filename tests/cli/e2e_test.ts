@@ -115,16 +115,28 @@ Deno.test("connect --plain: what one types the other reads, and the end of the i
   await bob.until("out", /\d\d:\d\d \[#general\] alice: hello bob\n/);
   await bob.until("out", /alice: \/not a command\n/);
   await bob.type("/reply hello alice\n/react 👍\n");
-  await alice.until("out", /bob: hello alice\n.*bob reacted with 👍\n/s);
+  await alice.until(
+    "out",
+    /bob replies to alice “\/not a command”: hello alice\n.*bob reacted with 👍 to alice “\/not a command”\n/s,
+  );
   await alice.type("/edit hello, all\n/nonsense\n/msg @bob psst\n");
   const ended = await alice.outcome();
   assert.equal(ended.code, 1, "something failed and the input was a pipe");
   assert.match(ended.err, /Cannot do \/nonsense/);
   assert.doesNotMatch(ended.out, /alice: /, "what was typed is not printed again");
-  await bob.until("out", /alice edited: hello, all\n/);
-  await bob.until("out", /\[@alice\] alice: psst\n/);
+  await bob.until("out", /alice edited “\/not a command”: hello, all\n/);
+  await bob.until("out", /\[@alice\] alice has begun to talk with you .*\n.*\[@alice\] alice: psst\n/);
   await bob.type("/history\n/quit\n");
   assert.equal((await bob.outcome()).code, 0);
+});
+
+Deno.test("one Ctrl-C that arrives twice is one", async () => {
+  await using relay = await TestRelay.start();
+  await using tail = relay.start("tail", "#general", "--username", "bob");
+  await tail.until("err", /Listening/);
+  tail.signal("SIGINT");
+  tail.signal("SIGINT");
+  assert.equal((await tail.outcome()).code, 0);
 });
 
 Deno.test("Ctrl-C and SIGTERM end serve, tail and connect with exit code 0", async () => {
@@ -174,6 +186,62 @@ Deno.test("another relay at the same address is refused, by known profiles and b
   assert.match(link.err, /the profile belongs to a relay with another key/);
   const profiles = [...Deno.readDirSync(`${relay.home}/profiles`)].map(({ name }) => name);
   assert.deepEqual(profiles, ["alice"], "nothing is left of a profile that came to nothing");
+});
+
+Deno.test("what is typed while the relay is away is kept, and commands that need the relay say so", async () => {
+  await using relay = await TestRelay.start();
+  await using chat = relay.start("connect", "--plain", "--username", "alice");
+  await chat.type("/join #general\n");
+  await chat.until("err", /You are in #general/);
+  relay.process.signal("SIGTERM");
+  await relay.process.outcome();
+  await chat.until("err", /The relay is away, trying again …/);
+  await chat.type("one\ntwo\n/join #other\n");
+  await chat.until("err", /Cannot do that: the relay is away\. The connection is tried again/);
+  assert.equal(chat.err.split("kept here until the relay is back").length, 2, "once");
+  await using again = await TestRelay.start({ home: relay.home, listen: relay.listening.address });
+  await chat.until("err", /Connected again\./);
+  await chat.type("/delete\n/quit\n");
+  assert.equal((await chat.outcome()).code, 1, "/join has failed");
+  const history = await again.ok("history", "#general", "--username", "alice");
+  assert.match(history.out, /alice: one\n.*alice deleted a message\n$/);
+});
+
+Deno.test("groups of one name get a short id behind it, by which they can be meant", async () => {
+  await using relay = await TestRelay.start();
+  await relay.ok("group", "create", "plans", "--username", "alice");
+  const alone = await relay.ok("groups", "--username", "alice");
+  assert.match(alone.out, /^plans {2}group/);
+  await relay.ok("group", "create", "plans", "--username", "alice");
+  const both = (await relay.ok("groups", "--username", "alice")).out;
+  const [first, second] = [...both.matchAll(/^plans \[([0-9a-f]{8})\] {2}group/gm)].map((match) => match[1]);
+  assert.notEqual(first, second);
+  assert.equal((await relay.run("send", "plans", "x", "--username", "alice")).code, 1);
+  await relay.ok("send", second, "to the second", "--username", "alice");
+  const history = await relay.ok("history", second, "--username", "alice");
+  assert.match(history.out, new RegExp(`\\[plans\\] \\[${second}\\] alice: to the second\n$`));
+});
+
+Deno.test("id shows the relay's fingerprint as it stands in the link, verify refuses strangers and oneself", async () => {
+  await using relay = await TestRelay.start();
+  await relay.ok("join", "#general", "--username", "alice");
+  const [identity] = objects((await relay.ok("id", "--username", "alice", "--json")).out);
+  const { fingerprint, fingerprintHex, endpoints } = identity.relay as Record<string, unknown>;
+  assert.equal(fingerprint, relay.link.split("#")[1]);
+  assert.match(String(fingerprintHex), /^[0-9a-f]{64}$/);
+  assert.deepEqual(endpoints, [relay.listening.address]);
+  assert.ok((await relay.ok("id", "--username", "alice")).out.includes(`relay key    ${fingerprint}\n`));
+  const nobody = await relay.run("verify", "nobody", "--username", "alice");
+  assert.equal(nobody.code, 1);
+  assert.match(nobody.err, /^arona: Cannot find @nobody: nobody on this relay has that name/m);
+  const self = await relay.run("verify", "alice", "--username", "alice");
+  assert.equal(self.code, 2);
+  assert.match(self.err, /Cannot verify alice: that is you/);
+  relay.process.signal("SIGTERM");
+  await relay.process.outcome();
+  const away = await relay.run("verify", "nobody", "--username", "alice");
+  assert.equal(away.code, 1);
+  assert.match(away.err, /Cannot find @nobody: this profile has not met them, and the relay is away/);
 });
 
 Deno.test("tail outlives a restart of the relay", async () => {

@@ -8,7 +8,11 @@ import { chooseProfile } from "../../cli/profile.ts";
 import { createTestIo, temporaryFolder, type TestIoOptions } from "./test_io.ts";
 
 async function choose(
-  options: TestIoOptions & { profiles?: string[]; flags?: Partial<Record<OptionName, string>> },
+  options: TestIoOptions & {
+    profiles?: string[];
+    flags?: Partial<Record<OptionName, string>>;
+    mayMake?: boolean;
+  },
 ) {
   await using folder = await temporaryFolder();
   for (const profile of options.profiles ?? []) {
@@ -18,8 +22,10 @@ async function choose(
   const home = () => folder.path;
   const flags = new Map(Object.entries(options.flags ?? {})) as Map<OptionName, unknown>;
   const settings = await readSettings({ flags, env: io.env, home });
-  const check = (name: string) => name === "x" ? "too short" : undefined;
-  const { profile, username, exists, folder: chosen } = await chooseProfile({ io, settings, home }, check);
+  const nameFault = (name: string) => name === "x" ? "too short" : undefined;
+  const { mayMake = true } = options;
+  const choice = await chooseProfile({ io, settings, home }, { nameFault, mayMake });
+  const { profile, username, exists, folder: chosen } = choice;
   assert.equal(chosen, `${folder.path}/profiles/${profile}`);
   return { profile, username, exists };
 }
@@ -63,6 +69,11 @@ Deno.test("chooseProfile() asks a newcomer for a name, and without a terminal sa
   });
 });
 
+Deno.test("chooseProfile() asks nobody for a name where the command makes no profile", async () => {
+  const options = { mayMake: false, interactive: true, answers: [] };
+  await assert.rejects(choose(options), /Cannot open a profile: there is none yet/);
+});
+
 Deno.test("chooseProfile() refuses a name that cannot be an account before it makes anything", async () => {
   await assert.rejects(choose({ flags: { username: "x" } }), /Cannot use account name "x": too short/);
 });
@@ -102,7 +113,12 @@ Deno.test("getPassphrase() reads the first line of ARONA_PASSPHRASE_FILE", async
   const io = createTestIo({ env: { ARONA_PASSPHRASE_FILE: file } });
   assert.equal(await getPassphrase(io, { profile: "p", isNew: false }), "  with spaces ");
   const missing = createTestIo({ env: { ARONA_PASSPHRASE_FILE: `${file}x` } });
-  await assert.rejects(getPassphrase(missing, { profile: "p", isNew: true }), /it does not exist/);
+  await assert.rejects(getPassphrase(missing, { profile: "p", isNew: true }), (error) => {
+    assert.ok(error instanceof CommandFailure);
+    assert.match(error.message, /it does not exist/);
+    assert.match(error.hint!, /readable file whose first line is the passphrase/);
+    return true;
+  });
 });
 
 Deno.test("getPassphrase() asks twice for a new one until both are the same", async () => {

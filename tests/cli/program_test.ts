@@ -91,6 +91,10 @@ Deno.test("bad usage is one line on stderr that says what to do, exit code 2", a
     [["join", "#a", "--username", "alice", "--relay", "http://x"], /Cannot read link/],
     [["connect", "arona://h:1#x", "--relay", "arona://h:1#x"], /two relays/],
     [["verify", "bob", "--accept", "--confirm"], /Cannot confirm and accept at once/],
+    [["verify", "bob", "--accept", "0123456"], /is not the beginning of a fingerprint/],
+    [["verify", "bob", "--accept", "mallory0"], /is not the beginning of a fingerprint/],
+    [["send", "#a", ""], /Cannot send: the text is empty/],
+    [["send", "#a", "-"], /Cannot send: the text is empty/],
   ];
   await using folder = await temporaryFolder();
   for (const [args, expected] of cases) {
@@ -101,6 +105,64 @@ Deno.test("bad usage is one line on stderr that says what to do, exit code 2", a
     assert.match(err, /^arona: Cannot [^\n]+\n$/);
   }
   assert.deepEqual([...Deno.readDirSync(folder.path)], [], "nothing was made");
+});
+
+Deno.test("commands that only look never make a profile, and say which there are", async () => {
+  await using folder = await temporaryFolder();
+  const env = { ARONA_HOME: folder.path };
+  const link = `arona://127.0.0.1:9#${"A".repeat(43)}`;
+  const commands = [
+    ["id"],
+    ["groups"],
+    ["members", "#a"],
+    ["history", "#a"],
+    ["part", "#a"],
+    ["verify", "bob"],
+    ["group", "invite", "plans", "bob"],
+  ];
+  for (const command of commands) {
+    for (const more of [[], ["--username", "zed", "--relay", link], ["--profile", "zed"]]) {
+      const { code, err } = await run([...command, ...more], { env });
+      assert.equal(code, 1, command[0]);
+      assert.match(
+        err,
+        /^arona: Cannot open a profile: there is none yet\. `arona connect LINK` makes one\.\n$/,
+      );
+    }
+  }
+  assert.deepEqual([...Deno.readDirSync(folder.path)], []);
+  for (const name of ["alice", "bob"]) {
+    await Deno.mkdir(`${folder.path}/profiles/${name}`, { recursive: true });
+  }
+  const { code, err } = await run(["id", "--profile", "zed", "--username", "zed", "--relay", link], { env });
+  assert.equal(code, 1);
+  assert.match(err, /there is no profile zed; there are: alice, bob\. Name one with --profile/);
+  assert.equal([...Deno.readDirSync(`${folder.path}/profiles`)].length, 2);
+});
+
+Deno.test("what the system refuses is a sentence without numbers of errors, and says what to do", async () => {
+  await using folder = await temporaryFolder();
+  const file = `${folder.path}/file`;
+  await Deno.writeTextFile(file, "");
+  const cases: [string[], Record<string, string>, RegExp][] = [
+    [
+      ["serve", "--data", file],
+      {},
+      /Cannot use data folder .*: it is a file, not a folder\. Choose a folder/,
+    ],
+    [["serve", "--data", `${file}/x`], {}, /what stands above it is a file, not a folder\. Choose a folder/],
+    [["invite", "--data", file], {}, /there is no relay in .*\. Run it where the relay runs/],
+    [["groups"], { ARONA_HOME: file }, /Cannot read profiles in .* is a file, not a folder\. Check/],
+    [["groups"], { ARONA_CONFIG: folder.path }, /Cannot read configuration .*it is a folder, not a file\./],
+  ];
+  for (const [args, more, expected] of cases) {
+    const env = { ARONA_HOME: folder.path, ...more };
+    const { code, out, err } = await run(args, { env });
+    assert.deepEqual([code, out], [1, ""], err);
+    assert.match(err, expected);
+    assert.match(err, /^arona: Cannot [^\n]+\n$/);
+    assert.doesNotMatch(err, /os error/);
+  }
 });
 
 Deno.test("ARONA_DEBUG=1 shows where an error comes from, otherwise no stack trace is shown", async () => {

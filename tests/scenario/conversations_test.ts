@@ -96,6 +96,7 @@ Deno.test("a banned account does not come back", () =>
     const [alice, bob] = await people(world, "alice", "bob");
     const room = await alice.client.join("#room");
     await bob.client.join("#room");
+    await alice.until("to see bob", () => alice.of("MemberJoined").length > 0);
     await alice.client.ban(room, "bob");
     await bob.until("to be removed", () => bob.of("GroupLeft").length > 0);
     await assert.rejects(bob.client.join("#room"), { code: /FORBIDDEN|POLICY/ });
