@@ -2,7 +2,13 @@
 
 import { type AccountName, AronaError, type DeviceId, MAX_GROUP_MEMBERS } from "../proto/mod.ts";
 import type { GroupState } from "./group_directory.ts";
-import { MAX_GROUPS_PER_ACCOUNT, MAX_WELCOME_BYTES_PER_DEVICE, MAX_WELCOMES_PER_DEVICE } from "./limits.ts";
+import {
+  MAX_BANNED_PER_GROUP,
+  MAX_GROUPS_PER_ACCOUNT,
+  MAX_WELCOME_BYTES_PER_DEVICE,
+  MAX_WELCOMES_PER_DEVICE,
+  MAX_WELCOMES_PER_INVITER,
+} from "./limits.ts";
 import type { CommitRequest } from "./schema.ts";
 import type { Caller } from "./services.ts";
 import type { RelayStore, StoredMember } from "./store.ts";
@@ -21,6 +27,7 @@ export function checkCommit(
   const { caller, request } = options;
   if (request.external) checkExternal(store, state, options);
   else if (!state.members.has(caller.device)) throw forbidden("not a member");
+  else if (state.banned.has(caller.account)) throw forbidden("banned from the group");
   checkRoles(state, options);
   checkRemovals(state, options);
   if (request.epoch !== state.epoch) {
@@ -28,18 +35,28 @@ export function checkCommit(
       details: { epoch: state.epoch },
     });
   }
-  for (const device of request.remove) {
-    if (!request.external && !state.members.has(device) && !state.leavers.has(device)) {
-      throw new AronaError("NOT_FOUND", "Cannot accept commit: it removes a device that is not in the group");
-    }
-  }
+  for (const device of request.remove) checkRemoved(store, state, { caller, request, device });
   const added = request.external
     ? [{ device: caller.device, account: caller.account }]
     : request.add.map((device) => addedMember(store, state, device));
   checkDirectMessage(state, { caller, added });
   checkGroupInfo(state, request);
-  checkQuotas(store, state, { request, added });
+  checkQuotas(store, state, { caller, request, added });
   return added;
+}
+
+/** Whether an account is banned by name, or by an account of the same identity that is. */
+export function isBanned(store: RelayStore, state: GroupState, account: AccountName): boolean {
+  if (state.banned.size === 0) return false;
+  return state.banned.has(account) || store.namesOf(account).some((name) => state.banned.has(name));
+}
+
+/** The ban list once `request` has added to it and taken off it; undefined where it does neither. */
+export function bansAfter(state: GroupState, { banned, unbanned }: CommitRequest): string[] | undefined {
+  if (banned === null && unbanned === null) return undefined;
+  const all = new Set([...state.banned, ...banned ?? []]);
+  for (const account of unbanned ?? []) all.delete(account);
+  return [...all];
 }
 
 /** A ban keeps out whoever is not in; who is in goes by the Remove in the same commit. */
@@ -49,11 +66,13 @@ function checkExternal(
   { caller, request }: { caller: Caller; request: CommitRequest },
 ): void {
   if (state.head.kind !== "channel") throw forbidden("only a channel can be joined from outside");
-  if (state.banned.has(caller.account)) throw forbidden("banned from the channel");
+  if (isBanned(store, state, caller.account)) throw forbidden("banned from the channel");
   if (request.add.length > 0 || request.remove.length > 1) {
     throw forbidden("a joiner may only replace itself");
   }
-  if (request.admins !== null || request.banned !== null) throw forbidden("a joiner changes no roles");
+  if (request.admins !== null || request.banned !== null || request.unbanned !== null) {
+    throw forbidden("a joiner changes no roles");
+  }
   for (const device of request.remove) {
     const owner = state.members.get(device)?.account ?? state.leavers.get(device)?.account ??
       store.device(device)?.account;
@@ -65,13 +84,18 @@ function checkRoles(
   state: GroupState,
   { caller, request }: { caller: Caller; request: CommitRequest },
 ): void {
-  const { admins, banned } = request;
-  if (admins === null && banned === null) return;
+  const { admins } = request;
+  const banned = bansAfter(state, request);
+  if (admins === null && banned === undefined) return;
   if (!state.isAdmin(caller.account)) throw forbidden("only an admin changes roles");
   if (state.head.kind === "dm") throw forbidden("a direct message has no roles");
-  const next = admins ?? [...state.admins];
+  const next: readonly string[] = admins ?? [...state.admins];
   if (next.length === 0) throw forbidden("an admin has to remain");
-  if (banned?.some((account) => next.includes(account))) throw forbidden("an admin cannot be banned");
+  const kept = banned ?? [...state.banned];
+  if (kept.some((account) => next.includes(account))) throw forbidden("an admin cannot be banned");
+  if (kept.length > MAX_BANNED_PER_GROUP && kept.length > state.banned.size) {
+    throw quota("too many are banned");
+  }
 }
 
 function checkRemovals(
@@ -93,10 +117,22 @@ function checkRemovals(
   }
 }
 
+/** Members and leavers; also a device that has declined, whose leaf is in the tree though the relay does not route to it. */
+function checkRemoved(
+  store: RelayStore,
+  state: GroupState,
+  { caller, request, device }: { caller: Caller; request: CommitRequest; device: DeviceId },
+): void {
+  if (request.external || state.members.has(device) || state.leavers.has(device)) return;
+  const owner = store.device(device)?.account;
+  if (owner !== undefined && (state.isAdmin(caller.account) || owner === caller.account)) return;
+  throw new AronaError("NOT_FOUND", "Cannot accept commit: it removes a device that is not in the group");
+}
+
 function addedMember(store: RelayStore, state: GroupState, device: DeviceId): StoredMember {
   const stored = store.device(device);
   if (stored === null) throw new AronaError("NOT_FOUND", "Cannot accept commit: it adds an unknown device");
-  if (state.banned.has(stored.account)) throw forbidden("it adds a banned account");
+  if (isBanned(store, state, stored.account)) throw forbidden("it adds a banned account");
   if (state.members.has(device)) throw forbidden("it adds a device that is a member");
   return { device, account: stored.account };
 }
@@ -125,7 +161,7 @@ function checkGroupInfo(state: GroupState, request: CommitRequest): void {
 function checkQuotas(
   store: RelayStore,
   state: GroupState,
-  { request, added }: { request: CommitRequest; added: readonly StoredMember[] },
+  { caller, request, added }: { caller: Caller; request: CommitRequest; added: readonly StoredMember[] },
 ): void {
   const removed = request.remove.filter((device) => state.members.has(device)).length;
   const joined = added.filter(({ device }) => !state.members.has(device) || request.remove.includes(device));
@@ -140,7 +176,11 @@ function checkQuotas(
   for (const device of request.add) {
     const waiting = store.welcomes(device);
     const bytes = waiting.reduce((sum, welcome) => sum + welcome.bytes, request.welcome.length);
-    if (waiting.length >= MAX_WELCOMES_PER_DEVICE || bytes > MAX_WELCOME_BYTES_PER_DEVICE) {
+    const own = waiting.filter(({ inviter }) => inviter === caller.account).length;
+    if (
+      waiting.length >= MAX_WELCOMES_PER_DEVICE || own >= MAX_WELCOMES_PER_INVITER ||
+      bytes > MAX_WELCOME_BYTES_PER_DEVICE
+    ) {
       throw quota("too many invitations wait for a device");
     }
   }

@@ -4,10 +4,12 @@
  */
 
 import { AronaError, DeliveryKind, fromHex, toHex } from "../proto/mod.ts";
-import { checkCommit } from "./commit_rules.ts";
+import { bansAfter, checkCommit } from "./commit_rules.ts";
 import { shareDelivery } from "./delivery.ts";
 import type { GroupState } from "./group_directory.ts";
+import { checkJoiner } from "./joiner.ts";
 import { PushResult } from "./mailbox.ts";
+import { checkMemberCommit, parseExternalCommit } from "./mls_framing.ts";
 import { welcomeDelivery } from "./recipients.ts";
 import type { CommitRequest } from "./schema.ts";
 import type { Answer, Caller, Services } from "./services.ts";
@@ -25,9 +27,24 @@ export interface AcceptedCommit {
 /**
  * Answers `commit`.
  *
- * @throws {AronaError} as {@link checkCommit}
+ * @returns for a commit from outside, once its joiner's certificate is verified, what accepts it
+ * @throws {AronaError} `BAD_REQUEST` for what is no such commit, otherwise as {@link checkCommit}
  */
-export function acceptCommit(services: Services, caller: Caller, request: CommitRequest): AcceptedCommit {
+export function handleCommit(
+  services: Services,
+  caller: Caller,
+  request: CommitRequest,
+): AcceptedCommit | Promise<() => AcceptedCommit> {
+  const accept = () => acceptCommit(services, caller, request);
+  if (request.external) {
+    const leaf = parseExternalCommit(request.commit, request);
+    return checkJoiner(services, caller, leaf).then(() => accept);
+  }
+  checkMemberCommit(request.commit, request);
+  return accept();
+}
+
+function acceptCommit(services: Services, caller: Caller, request: CommitRequest): AcceptedCommit {
   const { store, groups, crypto } = services;
   const state = groups.find(request.group);
   if (state === null) throw new AronaError("FORBIDDEN", "Cannot accept commit: not a member");
@@ -41,7 +58,8 @@ export function acceptCommit(services: Services, caller: Caller, request: Commit
     add: added,
     remove: request.remove,
     admins: request.admins ?? undefined,
-    banned: request.banned ?? undefined,
+    banned: bansAfter(state, request),
+    committer: { device: caller.device, account: caller.account },
     groupInfo: request.groupInfo.length > 0 ? request.groupInfo : undefined,
     welcome: request.add.length === 0 ? undefined : {
       envelope: toHex(crypto.randomBytes(ENVELOPE_ID_BYTES)),
@@ -55,7 +73,7 @@ export function acceptCommit(services: Services, caller: Caller, request: Commit
       details: { epoch: state.epoch },
     });
   }
-  services.leaves.settled(state, request.remove);
+  services.leaves.settled(state, [...request.remove, ...added.map(({ device }) => device)]);
   return {
     answer: { fields: { epoch: state.epoch } },
     deliver() {
@@ -85,14 +103,8 @@ function deliverWelcomes(
   { group, welcome, atMs }: StoredCommit,
 ): void {
   if (welcome === undefined) return;
-  const { envelope, payload } = welcome;
-  const delivery = welcomeDelivery(services.store, {
-    envelope,
-    group,
-    epoch: state.epoch,
-    atMs,
-    bytes: payload.length,
-  });
+  const { envelope } = welcome;
+  const delivery = welcomeDelivery(services.store, { envelope, group, epoch: state.epoch, atMs });
   for (const device of welcome.devices) {
     const recipient = state.members.get(device);
     if (recipient !== undefined) services.bus.deliver(recipient, delivery);

@@ -24,7 +24,7 @@ export class Feed {
   constructor(
     private readonly connection: SecureConnection,
     private readonly mailbox: Mailbox,
-    private readonly options: { clock: Clock; onStall: () => void },
+    private readonly options: { clock: Clock; onStall: () => void; onError: (error: unknown) => void },
   ) {}
 
   /** Gives numbers for OBJECT frames, to answers too. */
@@ -40,7 +40,7 @@ export class Feed {
       if (delivery.frame !== null) connection.queue(delivery.frame);
       else connection.queue(...delivery.framesFor(this.#nextObjectNumber));
       if (connection.queuedBytes > SEND_HIGH_WATER_BYTES) {
-        void this.#waitForRoom();
+        this.#waitForRoom().catch(this.options.onError);
         break;
       }
     }

@@ -65,6 +65,31 @@ export class GroupDirectory {
     return true;
   }
 
+  /** Takes the newest commit back, in the store too. @returns false where it is not the one from `epoch` on */
+  takeBack(state: GroupState, epoch: number): boolean {
+    const { group } = state.head;
+    if (!this.store.takeBack(group, epoch)) return false;
+    const stored = this.store.group(group)!;
+    state.epoch = stored.epoch;
+    state.admins = new Set(stored.admins);
+    state.banned = new Set(stored.banned);
+    const members = new Set(stored.members.map(({ device }) => device));
+    for (const device of [...state.members.keys()]) if (!members.has(device)) this.#drop(state, device);
+    for (const member of stored.members) if (!state.members.has(member.device)) this.#admit(state, member);
+    const leavers = new Set(stored.leavers.map(({ device }) => device));
+    for (const device of [...state.leavers.keys()]) if (!leavers.has(device)) state.leavers.delete(device);
+    for (const leaver of stored.leavers) {
+      if (!state.leavers.has(leaver.device)) state.leavers.set(leaver.device, leaver);
+    }
+    return true;
+  }
+
+  /** Ends the membership of a device that never took part. */
+  decline(state: GroupState, device: DeviceId): void {
+    this.store.decline(state.head.group, device);
+    this.#drop(state, device);
+  }
+
   leave(state: GroupState, leaver: StoredLeaver): void {
     this.store.leave(state.head.group, leaver);
     this.#drop(state, leaver.device);

@@ -1,6 +1,7 @@
 /** GROUP and JOIN: groups are created, looked at, listed and forgotten. Changing one is commits.ts. */
 
 import { AronaError, type ChannelName, type GroupId } from "../proto/mod.ts";
+import { isBanned } from "./commit_rules.ts";
 import type { GroupState } from "./group_directory.ts";
 import { MAX_GROUPS, MAX_GROUPS_PER_ACCOUNT, MAX_LISTED_CHANNELS } from "./limits.ts";
 import type { CreateRequest } from "./schema.ts";
@@ -46,7 +47,7 @@ export function joinChannel(services: Services, caller: Caller, channel: Channel
   const group = services.store.channel(channel);
   const state = group === null ? null : services.groups.find(group);
   if (state === null) return { fields: { exists: false } };
-  if (state.banned.has(caller.account)) {
+  if (isBanned(services.store, state, caller.account)) {
     throw new AronaError("FORBIDDEN", "Cannot join the channel: banned from it");
   }
   return {
@@ -113,6 +114,7 @@ export function listMembers(services: Services, caller: Caller, group: GroupId):
     device,
     admin: state.isAdmin(account),
     online: listener !== null,
+    fingerprint: services.store.account(account)?.fingerprint,
   }));
   return { fields: { members } };
 }
@@ -142,7 +144,7 @@ function memberGroup(services: Services, caller: Caller, group: GroupId): GroupS
 
 function visibleGroup(services: Services, caller: Caller, group: GroupId): GroupState {
   const state = services.groups.find(group);
-  if (state?.head.kind === "channel" && !state.banned.has(caller.account)) return state;
+  if (state?.head.kind === "channel" && !isBanned(services.store, state, caller.account)) return state;
   return memberGroup(services, caller, group);
 }
 

@@ -11,7 +11,7 @@ import {
   utf8,
 } from "../proto/mod.ts";
 import type { Clock, CryptoProvider } from "../proto/mod.ts";
-import type { Recipient } from "./bus.ts";
+import type { Listener } from "./bus.ts";
 import type { GroupState } from "./group_directory.ts";
 import { LEAVE_ASK_INTERVAL_MS } from "./limits.ts";
 import type { Answer, Caller, Services } from "./services.ts";
@@ -22,31 +22,38 @@ const LEAF_KEY_HASH_BYTES = 32;
 const ML_DSA_44_SIGNATURE_BYTES = 2_420;
 
 interface Search {
-  readonly asked: Set<DeviceId>;
+  readonly leaver: StoredLeaver;
+  /** Connections, so that a device is asked again when it comes again. */
+  readonly asked: WeakSet<Listener>;
+  /** Whether somebody has been asked and still has time. */
+  waiting: boolean;
   cancel: () => void;
 }
 
-/** Answers PART. */
+/** Answers PART. Without a statement the device declines: it never took part, and nobody is asked for anything. */
 export async function part(
   services: Services,
   caller: Caller,
-  request: { group: GroupId; statement: Uint8Array },
+  request: { group: GroupId; statement: Uint8Array | null },
 ): Promise<Answer> {
-  const { statement } = request;
-  const valid = await isLeaveStatement(services.crypto, {
-    ...request,
+  const { group, statement } = request;
+  const valid = statement === null || await isLeaveStatement(services.crypto, {
+    group,
+    statement,
     device: caller.device,
     deviceKey: services.store.device(caller.device)?.deviceKey ?? new Uint8Array(),
   });
   if (!valid) throw new AronaError("BAD_REQUEST", "Cannot leave the group: the leave statement is not valid");
   // Looked up after the wait: the group may have changed meanwhile.
-  const state = services.groups.find(request.group);
+  const state = services.groups.find(group);
   if (state === null || !state.members.has(caller.device)) {
     throw new AronaError("FORBIDDEN", "Cannot leave the group: not a member");
   }
   if (state.members.size === 1) {
     services.leaves.forgetGroup(state);
     services.groups.delete(state);
+  } else if (statement === null) {
+    services.groups.decline(state, caller.device);
   } else {
     const leaver = { device: caller.device, account: caller.account, statement };
     services.groups.leave(state, leaver);
@@ -85,27 +92,31 @@ export class Leaves {
 
   constructor(private readonly clock: Clock) {}
 
-  /** Asks the first connected member; the next one after a while. */
+  /** Asks a connected member that has not been asked; the next one after a while. Without any it waits for somebody to connect. */
   ask(state: GroupState, leaver: StoredLeaver): void {
     const key = `${state.head.group} ${leaver.device}`;
     let search = this.#searches.get(key);
-    if (search === undefined) this.#searches.set(key, search = { asked: new Set(), cancel: () => {} });
-    search.cancel();
-    const member = nextToAsk(state, search.asked);
-    if (member === undefined || state.leavers.get(leaver.device) !== leaver) {
-      // Nobody is left to ask: a member that connects later starts it again.
-      this.#searches.delete(key);
-      return;
+    if (search?.leaver !== leaver) {
+      this.#end(key);
+      search = { leaver, asked: new WeakSet(), waiting: false, cancel: () => {} };
+      this.#searches.set(key, search);
     }
-    search.asked.add(member.device);
-    askMember(member, state, leaver);
+    search.cancel();
+    search.waiting = false;
+    if (state.leavers.get(leaver.device) !== leaver) return this.#end(key);
+    const listener = nextToAsk(state, search.asked);
+    if (listener === undefined) return;
+    search.asked.add(listener);
+    search.waiting = true;
+    listener.event({ type: "left", group: state.head.group, device: leaver.device }, [leaver.statement]);
     search.cancel = this.clock.schedule(LEAVE_ASK_INTERVAL_MS, () => this.ask(state, leaver));
   }
 
-  /** A member has connected: it is asked about leavers for whom nobody is being asked. */
+  /** A member has connected: it is asked about leavers for whom nobody else has been asked just now. */
   memberConnected(state: GroupState): void {
     for (const leaver of state.leavers.values()) {
-      if (!this.#searches.has(`${state.head.group} ${leaver.device}`)) this.ask(state, leaver);
+      const search = this.#searches.get(`${state.head.group} ${leaver.device}`);
+      if (search?.leaver !== leaver || !search.waiting) this.ask(state, leaver);
     }
   }
 
@@ -128,14 +139,8 @@ export class Leaves {
   }
 }
 
-function nextToAsk(state: GroupState, asked: ReadonlySet<DeviceId>): Recipient | undefined {
-  for (const member of state.members.values()) {
-    if (member.listener !== null && !asked.has(member.device)) return member;
+function nextToAsk(state: GroupState, asked: WeakSet<Listener>): Listener | undefined {
+  for (const { listener } of state.members.values()) {
+    if (listener !== null && !asked.has(listener)) return listener;
   }
-}
-
-function askMember(member: Recipient, state: GroupState, leaver: StoredLeaver): void {
-  member.listener?.event({ type: "left", group: state.head.group, device: leaver.device }, [
-    leaver.statement,
-  ]);
 }

@@ -55,6 +55,8 @@ export const MAX_REFUSALS_IN_ROW = 1_000;
 export const MAX_MAILBOX_ENTRIES = 1_024;
 /** Their bytes. */
 export const MAX_MAILBOX_BYTES = 8_388_608;
+/** Gap markers and Welcomes that a mailbox takes beside its envelopes. */
+export const MAILBOX_RESERVE_ENTRIES = 320;
 /** One sender's share of a mailbox: one part in so many. */
 export const MAILBOX_SENDER_SHARE = 4;
 /** All mailboxes together, a shared envelope counted once. */
@@ -78,17 +80,19 @@ export const MAX_SYNC_BYTES = 4_194_304;
 export const MAX_COMMIT_BYTES = 4_194_304;
 /** Groups of the relay. */
 export const MAX_GROUPS = 65_536;
-/** Groups that an account is in. */
+/** Groups that an account has created, joined or accepted the invitation to. */
 export const MAX_GROUPS_PER_ACCOUNT = 256;
 /** Admins of a group. */
 export const MAX_ADMINS_PER_GROUP = 32;
-/** Accounts that a group keeps out. */
+/** Accounts that a group keeps out, those not counted whose commits were taken back. */
 export const MAX_BANNED_PER_GROUP = 1_000;
 /** Channels in one `channels` answer. */
 export const MAX_LISTED_CHANNELS = 1_000;
 /** Welcomes that wait for one device. */
 export const MAX_WELCOMES_PER_DEVICE = 64;
-/** Their bytes. */
+/** Those of them from one account. */
+export const MAX_WELCOMES_PER_INVITER = 8;
+/** The bytes of all. */
 export const MAX_WELCOME_BYTES_PER_DEVICE = 67_108_864;
 /** How long one member has to commit a leaver's Remove before the next one is asked. */
 export const LEAVE_ASK_INTERVAL_MS = 10_000;

@@ -38,7 +38,10 @@ export interface MailboxState {
 
 /** The queue of one device. Nothing here waits or throws but {@link acknowledge}. */
 export interface Mailbox {
-  /** Takes a delivery in or says why not. Commits, Welcomes and markers are never refused as full. */
+  /**
+   * Takes a delivery in or says why not. Commits, Welcomes and markers are never refused as full. A message that is refused leaves one
+   * marker for its group at the end, until the device has that.
+   */
   push(delivery: SharedDelivery): PushResult;
   /** Begins a connection: everything not acknowledged is waiting again. */
   open(): MailboxState;

@@ -1,14 +1,13 @@
 /** MailboxStore in memory: queues of references to shared deliveries. */
 
-import { AronaError, DeliveryKind, type DeviceId } from "../proto/mod.ts";
+import { AronaError, DeliveryKind, type DeviceId, type GroupId } from "../proto/mod.ts";
 import { gapDelivery, type SharedDelivery } from "./delivery.ts";
 import {
+  MAILBOX_RESERVE_ENTRIES,
   MAILBOX_SENDER_SHARE,
-  MAX_GROUPS_PER_ACCOUNT,
   MAX_MAILBOX_BYTES,
   MAX_MAILBOX_ENTRIES,
   MAX_MAILBOXES_BYTES,
-  MAX_WELCOMES_PER_DEVICE,
 } from "./limits.ts";
 import { type Mailbox, type MailboxState, type MailboxStore, PushResult } from "./mailbox.ts";
 
@@ -27,8 +26,6 @@ const DEFAULT_LIMITS: MailboxLimits = {
   bytes: MAX_MAILBOX_BYTES,
   totalBytes: MAX_MAILBOXES_BYTES,
 };
-/** Room for markers and Welcomes beside the envelopes. */
-const EXTRA_ENTRIES = MAX_GROUPS_PER_ACCOUNT + MAX_WELCOMES_PER_DEVICE;
 /** The queue's array is compacted when so many acknowledged places are at its front. */
 const COMPACT_AFTER = 256;
 
@@ -80,7 +77,11 @@ class MemoryMailbox implements Mailbox {
   #cursor = 0;
   /** Number of the delivery at place 0. */
   #base = 0;
+  /** Bytes of the envelopes; markers and Welcomes have their own reserve of {@link #reserved} places. */
   #bytes = 0;
+  #reserved = 0;
+  /** Groups with a marker that the device has not acknowledged. */
+  readonly #marked = new Set<GroupId>();
   #gap: boolean;
   #open = false;
 
@@ -98,21 +99,21 @@ class MemoryMailbox implements Mailbox {
 
   push(delivery: SharedDelivery): PushResult {
     const limits = this.store.limits;
-    const length = this.#queue.length - this.#first;
+    const length = this.#queue.length - this.#first - this.#reserved;
     const fits = length < limits.entries && this.#bytes + delivery.size <= limits.bytes;
     const relayFits = this.store.bytes + (delivery.holders === 0 ? delivery.size : 0) <= limits.totalBytes;
     switch (delivery.kind) {
       case DeliveryKind.APPLICATION:
-        if (!fits) return PushResult.MAILBOX_FULL;
-        if (!relayFits) return PushResult.RELAY_FULL;
-        if (this.#overShare(delivery, length)) return PushResult.SENDER_SHARE;
+        if (!fits) return this.#refuse(delivery, PushResult.MAILBOX_FULL);
+        if (!relayFits) return this.#refuse(delivery, PushResult.RELAY_FULL);
+        if (this.#overShare(delivery, length)) return this.#refuse(delivery, PushResult.SENDER_SHARE);
         break;
       case DeliveryKind.COMMIT:
         if (!fits || !relayFits) return this.#collapse(delivery);
         break;
       case DeliveryKind.WELCOME:
       case DeliveryKind.GAP:
-        if (length >= limits.entries + EXTRA_ENTRIES) return this.#overflow();
+        if (this.#reserved >= MAILBOX_RESERVE_ENTRIES) return this.#overflow();
         break;
     }
     this.#append(delivery);
@@ -136,8 +137,7 @@ class MemoryMailbox implements Mailbox {
     }
     while (this.#first < place) {
       const delivery = this.#queue[this.#first++];
-      this.#bytes -= delivery.size;
-      this.store.release(delivery);
+      this.#release(delivery);
       onStored(delivery);
     }
     this.#gap = false;
@@ -174,8 +174,25 @@ class MemoryMailbox implements Mailbox {
 
   #append(delivery: SharedDelivery): void {
     this.#queue.push(delivery);
-    this.#bytes += delivery.size;
+    if (usesReserve(delivery)) this.#reserved++;
+    else this.#bytes += delivery.size;
+    if (delivery.kind === DeliveryKind.GAP) this.#marked.add(delivery.group);
     this.store.hold(delivery);
+  }
+
+  #release(delivery: SharedDelivery): void {
+    if (usesReserve(delivery)) this.#reserved--;
+    else this.#bytes -= delivery.size;
+    if (delivery.kind === DeliveryKind.GAP) this.#marked.delete(delivery.group);
+    this.store.release(delivery);
+  }
+
+  /** The device learns by one marker that something of the group is missing here, unless what is missing was for now only. */
+  #refuse(delivery: SharedDelivery, result: PushResult): PushResult {
+    if (delivery.ephemeral || this.#marked.has(delivery.group)) return result;
+    if (this.#reserved < MAILBOX_RESERVE_ENTRIES) this.#append(gapDelivery(delivery.group, delivery.atMs));
+    else this.#gap = true;
+    return result;
   }
 
   /** Counted only from where one sender alone could be over: below that the answer is known without looking. */
@@ -196,9 +213,7 @@ class MemoryMailbox implements Mailbox {
 
   #collapse(commit: SharedDelivery): PushResult {
     const removed = this.#retain(this.#cursor, (delivery) => delivery.group !== commit.group);
-    if (this.#queue.length - this.#first >= this.store.limits.entries + EXTRA_ENTRIES) {
-      return this.#overflow();
-    }
+    if (this.#reserved >= MAILBOX_RESERVE_ENTRIES) return this.#overflow();
     this.#append(gapDelivery(commit.group, commit.atMs));
     return removed === 1 && this.#wasMarker ? PushResult.QUEUED : PushResult.COLLAPSED;
   }
@@ -221,8 +236,7 @@ class MemoryMailbox implements Mailbox {
         continue;
       }
       this.#wasMarker = delivery.kind === DeliveryKind.GAP;
-      this.#bytes -= delivery.size;
-      this.store.release(delivery);
+      this.#release(delivery);
     }
     const dropped = this.#queue.length - place;
     this.#queue.length = place;
@@ -237,4 +251,8 @@ class MemoryMailbox implements Mailbox {
     this.#queue = this.#queue.slice(this.#first);
     this.#first = 0;
   }
+}
+
+function usesReserve({ kind }: SharedDelivery): boolean {
+  return kind === DeliveryKind.GAP || kind === DeliveryKind.WELCOME;
 }

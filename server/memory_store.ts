@@ -2,31 +2,47 @@
 
 import { type AccountName, type DeviceId, type GroupId, toHex } from "../proto/mod.ts";
 import { MAX_LOG_BYTES, MAX_LOG_COMMITS, MAX_SYNC_BYTES, MAX_SYNC_COMMITS } from "./limits.ts";
-import type {
-  CommitRange,
-  GroupHead,
-  RegistrationResult,
-  RelayStore,
-  StoredAccount,
-  StoredCommit,
-  StoredDevice,
-  StoredGroup,
-  StoredKeyPair,
-  StoredLeaver,
-  StoredMember,
-  StoredRelayKey,
-  StoredWelcome,
+import {
+  bansAfterTakingBack,
+  type CommitRange,
+  type GroupHead,
+  type NewestCommit,
+  type RegistrationResult,
+  type RelayStore,
+  type StoredAccount,
+  type StoredCommit,
+  type StoredDevice,
+  type StoredGroup,
+  type StoredKeyPair,
+  type StoredLeaver,
+  type StoredMember,
+  type StoredRelayKey,
+  type StoredWelcome,
 } from "./store.ts";
+
+interface MemoryMember {
+  readonly account: AccountName;
+  /** Not only invited. */
+  readonly accepted: boolean;
+}
+
+/** How what the newest commit touched was before it. */
+interface MemoryUndo extends NewestCommit {
+  readonly before: Pick<MemoryGroup, "admins" | "banned" | "groupInfo">;
+  readonly devices: ReadonlyMap<DeviceId, { member?: MemoryMember; leaver?: StoredLeaver }>;
+  readonly welcome: string | undefined;
+}
 
 interface MemoryGroup {
   head: GroupHead;
   epoch: number;
   admins: readonly string[];
   banned: readonly string[];
-  members: Map<DeviceId, AccountName>;
+  members: Map<DeviceId, MemoryMember>;
   leavers: Map<DeviceId, StoredLeaver>;
   groupInfo: Uint8Array | null;
   log: { epoch: number; commit: Uint8Array }[];
+  undo: MemoryUndo | null;
 }
 
 interface MemoryWelcome {
@@ -82,6 +98,12 @@ export class MemoryRelayStore implements RelayStore {
 
   accountCount(): number {
     return this.#accounts.size;
+  }
+
+  namesOf(account: string): string[] {
+    const fingerprint = this.#accounts.get(account)?.fingerprint;
+    return [...this.#accounts.values()].filter((other) => other.fingerprint === fingerprint)
+      .map((other) => other.account);
   }
 
   register(
@@ -157,7 +179,7 @@ export class MemoryRelayStore implements RelayStore {
       epoch: found.epoch,
       admins: found.admins,
       banned: found.banned,
-      members: [...found.members].map(([device, account]) => ({ device, account })),
+      members: [...found.members].map(([device, { account }]) => ({ device, account })),
       leavers: [...found.leavers.values()],
     };
   }
@@ -187,7 +209,7 @@ export class MemoryRelayStore implements RelayStore {
   groupCountOf(account: string): number {
     let count = 0;
     for (const { members } of this.#groups.values()) {
-      if ([...members.values()].some((member) => member === account)) count++;
+      if ([...members.values()].some((member) => member.account === account && member.accepted)) count++;
     }
     return count;
   }
@@ -205,10 +227,11 @@ export class MemoryRelayStore implements RelayStore {
       epoch: 0,
       admins: [head.creator],
       banned: [],
-      members: new Map([[options.member.device, options.member.account]]),
+      members: new Map([[options.member.device, { account: options.member.account, accepted: true }]]),
       leavers: new Map(),
       groupInfo: options.groupInfo ?? null,
       log: [],
+      undo: null,
     });
     return true;
   }
@@ -220,13 +243,15 @@ export class MemoryRelayStore implements RelayStore {
   commit(commit: StoredCommit): boolean {
     const group = this.#groups.get(commit.group);
     if (group === undefined || group.epoch !== commit.epoch) return false;
+    group.undo = undoOf(group, commit);
     group.epoch++;
     for (const device of commit.remove) {
       group.members.delete(device);
       group.leavers.delete(device);
     }
     for (const { device, account } of commit.add) {
-      group.members.set(device, account);
+      const accepted = commit.welcome?.devices.includes(device) !== true;
+      group.members.set(device, { account, accepted });
       group.leavers.delete(device);
     }
     group.admins = commit.admins ?? group.admins;
@@ -239,6 +264,7 @@ export class MemoryRelayStore implements RelayStore {
       this.#welcomes.set(envelope, {
         welcome: {
           envelope,
+          inviter: commit.committer?.account ?? "",
           group: commit.group,
           epoch: group.epoch,
           atMs: commit.atMs,
@@ -248,6 +274,27 @@ export class MemoryRelayStore implements RelayStore {
         devices: new Set(devices),
       });
     }
+    return true;
+  }
+
+  newestCommit(group: GroupId): NewestCommit | null {
+    return this.#groups.get(group)?.undo ?? null;
+  }
+
+  takeBack(group: GroupId, epoch: number): boolean {
+    const found = this.#groups.get(group);
+    const undo = found?.undo ?? null;
+    if (found === undefined || undo === null || undo.epoch !== epoch) return false;
+    Object.assign(found, undo.before, { epoch, undo: null });
+    found.banned = bansAfterTakingBack({ ...undo.before, committer: undo.committer.account });
+    found.log.pop();
+    for (const [device, { member, leaver }] of undo.devices) {
+      found.members.delete(device);
+      found.leavers.delete(device);
+      if (member !== undefined) found.members.set(device, member);
+      if (leaver !== undefined) found.leavers.set(device, leaver);
+    }
+    if (undo.welcome !== undefined) this.#welcomes.delete(undo.welcome);
     return true;
   }
 
@@ -272,6 +319,13 @@ export class MemoryRelayStore implements RelayStore {
     found?.leavers.set(leaver.device, leaver);
   }
 
+  decline(group: GroupId, device: DeviceId): void {
+    this.#groups.get(group)?.members.delete(device);
+    for (const { envelope, group: into } of this.welcomes(device)) {
+      if (into === group) this.#dropWelcome(device, envelope);
+    }
+  }
+
   deleteGroup(group: GroupId): void {
     this.#groups.delete(group);
     for (const [envelope, { welcome }] of this.#welcomes) {
@@ -290,11 +344,18 @@ export class MemoryRelayStore implements RelayStore {
   }
 
   forgetWelcome(device: DeviceId, envelope: string): void {
-    const found = this.#welcomes.get(envelope);
-    if (found?.devices.delete(device) && found.devices.size === 0) this.#welcomes.delete(envelope);
+    const group = this.#groups.get(this.#welcomes.get(envelope)?.welcome.group ?? "" as GroupId);
+    const member = group?.members.get(device);
+    if (member !== undefined) group?.members.set(device, { ...member, accepted: true });
+    this.#dropWelcome(device, envelope);
   }
 
   close(): void {}
+
+  #dropWelcome(device: DeviceId, envelope: string): void {
+    const found = this.#welcomes.get(envelope);
+    if (found?.devices.delete(device) && found.devices.size === 0) this.#welcomes.delete(envelope);
+  }
 
   #packages(device: DeviceId, suite: number): MemoryKeyPackages {
     let suites = this.#keyPackages.get(device);
@@ -308,6 +369,27 @@ export class MemoryRelayStore implements RelayStore {
     for (const { head } of this.#groups.values()) if (matches(head)) return head.group;
     return null;
   }
+}
+
+function undoOf(group: MemoryGroup, commit: StoredCommit): MemoryUndo | null {
+  const { epoch, hash, committer, add, remove } = commit;
+  if (committer === undefined) return null;
+  const devices = new Map<DeviceId, { member?: MemoryMember; leaver?: StoredLeaver }>();
+  const added = new Set(add.map(({ device }) => device));
+  for (const device of new Set([...remove, ...added])) {
+    const member = group.members.get(device);
+    if (member !== undefined && added.has(device)) continue; // stays a member
+    devices.set(device, { member, leaver: group.leavers.get(device) });
+  }
+  const { admins, banned, groupInfo } = group;
+  return {
+    epoch,
+    hash,
+    committer,
+    before: { admins, banned, groupInfo },
+    devices,
+    welcome: commit.welcome?.envelope,
+  };
 }
 
 function trimLog(log: { commit: Uint8Array }[]): void {

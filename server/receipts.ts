@@ -1,4 +1,4 @@
-/** Counts which devices have stored an envelope, and tells its sender: at the first and when all have it. */
+/** Counts which devices have stored an envelope, and tells its sender: at the first, and when all that it waits for have it. */
 
 import { type DeviceId, encodeReceipt, type OutFrame, type Receipt, toHex } from "../proto/mod.ts";
 import { MAX_WAITING_RECEIPTS } from "./limits.ts";
@@ -6,19 +6,21 @@ import { MAX_WAITING_RECEIPTS } from "./limits.ts";
 /** The count for one envelope. */
 export class ReceiptCounter {
   #delivered = 0;
+  #queued = 0;
   #of = 0;
 
   constructor(readonly senderDevice: DeviceId, readonly envelope: Uint8Array) {}
 
-  /** Sets how many devices the envelope was queued for. */
-  expect(of: number): void {
+  /** Sets how many devices the envelope is queued for, and how many it was for: with those whose mailbox was full. */
+  expect(queued: number, of: number): void {
+    this.#queued = queued;
     this.#of = of;
   }
 
   /** One more device has it. @returns the receipt to send now, or null */
   count(): Receipt | null {
     this.#delivered++;
-    if (this.#delivered !== 1 && this.#delivered !== this.#of) return null;
+    if (this.#delivered !== 1 && this.#delivered !== this.#queued) return null;
     return { envelope: this.envelope, delivered: this.#delivered, of: this.#of };
   }
 }

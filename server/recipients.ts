@@ -34,7 +34,10 @@ export class Recipients {
 const KNOWN = { registered: false };
 
 /** A Welcome as a delivery that fetches its bytes when it is sent. */
-export function welcomeDelivery(store: RelayStore, welcome: StoredWelcome): SharedDelivery {
+export function welcomeDelivery(
+  store: RelayStore,
+  welcome: Pick<StoredWelcome, "envelope" | "group" | "epoch" | "atMs">,
+): SharedDelivery {
   const { envelope, group, epoch, atMs } = welcome;
   return new SharedDelivery(DeliveryKind.WELCOME, group, "", WELCOME_ENTRY_BYTES, atMs, null, {
     envelope,

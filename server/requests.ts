@@ -1,6 +1,6 @@
 /** Which handler answers which control request. */
 
-import { acceptCommit } from "./commits.ts";
+import { type AcceptedCommit, handleCommit } from "./commits.ts";
 import {
   createGroup,
   groupInformation,
@@ -13,6 +13,7 @@ import {
 } from "./groups.ts";
 import { claimKeys, lookupAccount, publishKeys } from "./keys.ts";
 import { part } from "./leaves.ts";
+import { refuseCommit } from "./refusals.ts";
 import type { Request } from "./schema.ts";
 import type { Answer, Caller, Services } from "./services.ts";
 
@@ -24,7 +25,8 @@ export interface Handled {
 }
 
 /**
- * Answers a request. At once wherever it can: between a commit and its delivery nothing else may come.
+ * Answers a request. At once wherever it can: between a commit and its delivery nothing else may come, which is why what has to wait
+ * ends in a function that does the rest.
  *
  * @throws {AronaError} what the ERROR frame says
  */
@@ -32,7 +34,7 @@ export function handleRequest(
   services: Services,
   caller: Caller,
   request: Request,
-): Handled | Promise<Handled> {
+): Handled | Promise<() => Handled> {
   switch (request.kind) {
     case "keys.publish":
       return { answer: publishKeys(services, caller, request) };
@@ -43,12 +45,18 @@ export function handleRequest(
     case "join":
       return { answer: joinChannel(services, caller, request.channel) };
     case "part":
-      return part(services, caller, request).then((answer) => ({ answer }));
+      return part(services, caller, request).then((answer) => () => ({ answer }));
     case "group.create":
       return { answer: createGroup(services, caller, request) };
     case "group.commit": {
-      const { answer, deliver } = acceptCommit(services, caller, request);
-      return { answer, afterwards: deliver };
+      const accepted = handleCommit(services, caller, request);
+      return accepted instanceof Promise
+        ? accepted.then((accept) => () => committed(accept()))
+        : committed(accepted);
+    }
+    case "group.refuse": {
+      const { answer, announce } = refuseCommit(services, caller, request);
+      return { answer, afterwards: announce };
     }
     case "group.sync":
       caller.recipient.mailbox.settle();
@@ -65,4 +73,8 @@ export function handleRequest(
     case "group.reset":
       return { answer: resetDirectMessage(services, caller, request.group) };
   }
+}
+
+function committed({ answer, deliver }: AcceptedCommit): Handled {
+  return { answer, afterwards: deliver };
 }

@@ -76,7 +76,7 @@ export function routeMessage(services: Services, caller: Caller, submission: Sub
   if (queued === 0 && full > 0) {
     throw new AronaError("QUOTA", "Cannot accept message: no mailbox has room", { details: { full } });
   }
-  receipt?.expect(queued);
+  receipt?.expect(queued, queued + full);
   services.counters.accepted++;
   return encodeAccepted({ request: submission.request, queued, full });
 }

@@ -8,6 +8,7 @@ import {
   type ControlFields,
   type DeviceId,
   FrameType,
+  fromHex,
   type GroupId,
   MAX_GROUP_MEMBERS,
   MAX_GROUP_NAME_CHARACTERS,
@@ -51,12 +52,25 @@ export interface CommitRequest {
   readonly remove: readonly DeviceId[];
   readonly external: boolean;
   readonly admins: readonly AccountName[] | null;
+  /** Added to the list of the banned. */
   readonly banned: readonly AccountName[] | null;
+  /** Taken off it. */
+  readonly unbanned: readonly AccountName[] | null;
   readonly commit: Uint8Array;
   /** Empty without `add`. */
   readonly welcome: Uint8Array;
   /** Empty except in a channel. */
   readonly groupInfo: Uint8Array;
+}
+
+/** A commit that an admin could not verify. */
+export interface RefuseRequest {
+  readonly kind: "group.refuse";
+  readonly group: GroupId;
+  /** The epoch before it. */
+  readonly epoch: number;
+  /** Its SHA-256. */
+  readonly hash: Uint8Array;
 }
 
 /** A new group. */
@@ -81,9 +95,10 @@ export type Request =
   | { readonly kind: "keys.claim"; readonly account: AccountName; readonly suite: number }
   | { readonly kind: "keys.lookup"; readonly account: AccountName }
   | { readonly kind: "join"; readonly channel: ChannelName }
-  | { readonly kind: "part"; readonly group: GroupId; readonly statement: Uint8Array }
+  | { readonly kind: "part"; readonly group: GroupId; readonly statement: Uint8Array | null }
   | CreateRequest
   | CommitRequest
+  | RefuseRequest
   | { readonly kind: "group.sync"; readonly group: GroupId; readonly epoch: number }
   | { readonly kind: "group.info"; readonly group: GroupId }
   | { readonly kind: "group.list" }
@@ -124,7 +139,11 @@ export function parseRequest(type: number, control: Control): Request {
     case FrameType.JOIN:
       return { kind: "join", channel: named(() => parseChannelName(fields.channel)) };
     case FrameType.PART:
-      return { kind: "part", group: groupId(fields), statement: blob(blobs, 0, MAX_LEAVE_STATEMENT_BYTES) };
+      return {
+        kind: "part",
+        group: groupId(fields),
+        statement: blobs.length === 0 ? null : blob(blobs, 0, MAX_LEAVE_STATEMENT_BYTES),
+      };
     case FrameType.KEYS:
       return parseKeys(fields, blobs);
     case FrameType.GROUP:
@@ -166,6 +185,8 @@ function parseGroup(fields: ControlFields, blobs: readonly Uint8Array[]): Reques
       return parseCreate(fields, blobs);
     case "commit":
       return parseCommit(fields, blobs);
+    case "refuse":
+      return { kind: "group.refuse", group: groupId(fields), epoch: epoch(fields), hash: hash(fields) };
     case "sync":
       return { kind: "group.sync", group: groupId(fields), epoch: epoch(fields) };
     case "info":
@@ -207,6 +228,9 @@ function parseCommit(fields: ControlFields, blobs: readonly Uint8Array[]): Commi
   const add = devices(fields, "add");
   const welcome = blob(blobs, 1, MAX_COMMIT_BYTES * 4, { empty: true });
   if ((add.length > 0) !== (welcome.length > 0)) throw bad("add and Welcome");
+  const banned = accounts(fields, "banned", MAX_BANNED_PER_GROUP);
+  const unbanned = accounts(fields, "unbanned", MAX_BANNED_PER_GROUP);
+  if (unbanned?.some((account) => banned?.includes(account))) throw bad("unbanned");
   return {
     kind: "group.commit",
     group: groupId(fields),
@@ -215,7 +239,8 @@ function parseCommit(fields: ControlFields, blobs: readonly Uint8Array[]): Commi
     remove: devices(fields, "remove"),
     external: boolean(fields, "external"),
     admins: accounts(fields, "admins", MAX_ADMINS_PER_GROUP),
-    banned: accounts(fields, "banned", MAX_BANNED_PER_GROUP),
+    banned,
+    unbanned,
     commit: blob(blobs, 0, MAX_COMMIT_BYTES),
     welcome,
     groupInfo: blob(blobs, 2, MAX_COMMIT_BYTES * 4, { empty: true }),
@@ -234,6 +259,11 @@ function groupId(fields: ControlFields): GroupId {
 
 function epoch(fields: ControlFields): number {
   return integer(fields, "epoch", { min: 0, max: Number.MAX_SAFE_INTEGER });
+}
+
+function hash(fields: ControlFields): Uint8Array {
+  if (typeof fields.hash !== "string" || !/^[0-9a-f]{64}$/.test(fields.hash)) throw bad("hash");
+  return fromHex(fields.hash);
 }
 
 function suite(fields: ControlFields): number {

@@ -124,6 +124,7 @@ export class Session implements Listener {
     this.#feed = new Feed(connection, recipient.mailbox, {
       clock: services.clock,
       onStall: () => this.#cut("stalled"),
+      onError: (error) => this.#feedFailed(error),
     });
     this.#lastHeardMs = services.clock.monotonic();
     this.#attach(auth);
@@ -156,9 +157,7 @@ export class Session implements Listener {
     try {
       this.#feed.pump();
     } catch (error) {
-      // Whoever published this delivery has nothing to do with it.
-      this.services.log({ type: "internal_error", where: "feed", error });
-      this.#cut("internal");
+      this.#feedFailed(error);
     }
   }
 
@@ -276,7 +275,7 @@ export class Session implements Listener {
       }
       const handled = handleRequest(this.services, this.caller, parseRequest(frame.type, control));
       if (!(handled instanceof Promise)) return this.#answer(id, handled);
-      return handled.then((later) => this.#answer(id, later)).catch((error) => this.#refuse(id, error));
+      return handled.then((finish) => this.#answer(id, finish())).catch((error) => this.#refuse(id, error));
     } catch (error) {
       this.#refuse(id, error);
     }
@@ -300,7 +299,10 @@ export class Session implements Listener {
     this.#queueControl(FrameType.ERROR, { ...(known ? error.details : {}), id, code }, []);
     if (code !== "RATE_LIMITED" && code !== "QUOTA") return;
     this.services.counters.refused++;
-    if (++this.#refusalsInRow >= MAX_REFUSALS_IN_ROW) this.#say("flood", "RATE_LIMITED");
+    // Only a rate is the peer's own doing; a mailbox may be full of what others sent.
+    if (code === "RATE_LIMITED" && ++this.#refusalsInRow >= MAX_REFUSALS_IN_ROW) {
+      this.#say("flood", "RATE_LIMITED");
+    }
   }
 
   #stored(delivery: SharedDelivery): void {
@@ -317,6 +319,12 @@ export class Session implements Listener {
     this.connection.queue(
       ...encodeControl(type, fields, { blobs, nextObjectNumber: this.#feed.nextObjectNumber }),
     );
+  }
+
+  /** Whoever published the delivery has nothing to do with it. */
+  #feedFailed(error: unknown): void {
+    this.services.log({ type: "internal_error", where: "feed", error });
+    this.#cut("internal");
   }
 
   #cut(reason: SessionEnd): void {

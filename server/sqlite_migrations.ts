@@ -55,6 +55,19 @@ export const RELAY_MIGRATIONS: readonly string[] = [
   ) STRICT;
   CREATE INDEX welcome_devices_by_envelope ON welcome_devices (envelope);
   `,
+  `
+  CREATE INDEX accounts_by_fingerprint ON accounts (fingerprint);
+  ALTER TABLE members ADD COLUMN accepted INTEGER NOT NULL DEFAULT 1;
+  ALTER TABLE welcomes ADD COLUMN inviter TEXT NOT NULL DEFAULT '';
+  CREATE TABLE undo (
+    group_id TEXT PRIMARY KEY REFERENCES groups ON DELETE CASCADE, epoch INTEGER NOT NULL, device TEXT NOT NULL,
+    account TEXT NOT NULL, admins TEXT NOT NULL, banned TEXT NOT NULL, welcome TEXT, group_info BLOB
+  ) STRICT;
+  CREATE TABLE undo_devices (
+    group_id TEXT NOT NULL REFERENCES undo ON DELETE CASCADE, device TEXT NOT NULL, member TEXT, accepted INTEGER,
+    leaver TEXT, statement BLOB, PRIMARY KEY (group_id, device)
+  ) STRICT;
+  `,
 ];
 
 /**

@@ -3,10 +3,12 @@
 import type { AccountName, DeviceId, GroupId } from "../proto/mod.ts";
 import { MAX_LOG_BYTES, MAX_LOG_COMMITS, MAX_SYNC_BYTES, MAX_SYNC_COMMITS } from "./limits.ts";
 import { type Row, SqliteDatabase } from "./sqlite_database.ts";
+import { keepUndo, newestCommit, takeBack } from "./sqlite_undo.ts";
 import type {
   CommitRange,
   GroupHead,
   GroupKind,
+  NewestCommit,
   RegistrationResult,
   RelayStore,
   StoredAccount,
@@ -80,6 +82,13 @@ class SqliteRelayStore implements RelayStore {
 
   accountCount(): number {
     return this.database.count("SELECT count(*) AS n FROM accounts");
+  }
+
+  namesOf(account: string): string[] {
+    return this.database.all(
+      "SELECT account FROM accounts WHERE fingerprint = (SELECT fingerprint FROM accounts WHERE account = ?)",
+      account,
+    ).map((row) => row.account as string);
   }
 
   register(
@@ -237,7 +246,7 @@ class SqliteRelayStore implements RelayStore {
 
   groupCountOf(account: string): number {
     return this.database.count(
-      "SELECT count(DISTINCT group_id) AS n FROM members WHERE account = ?",
+      "SELECT count(DISTINCT group_id) AS n FROM members WHERE account = ? AND accepted = 1",
       account,
     );
   }
@@ -264,7 +273,7 @@ class SqliteRelayStore implements RelayStore {
         options.atMs,
       );
       if (created !== 1) return false;
-      this.#saveMember(group, options.member);
+      this.#saveMember(group, options.member, { accepted: true });
       if (options.groupInfo !== undefined) this.#saveGroupInfo(group, options.groupInfo);
       return true;
     });
@@ -284,6 +293,7 @@ class SqliteRelayStore implements RelayStore {
         epoch,
       );
       if (moved !== 1) return false;
+      keepUndo(this.database, commit);
       this.database.run(
         "INSERT INTO commits (group_id, epoch, hash, size, bytes) VALUES (?, ?, ?, ?, ?)",
         group,
@@ -298,7 +308,8 @@ class SqliteRelayStore implements RelayStore {
         this.database.run("DELETE FROM leavers WHERE group_id = ? AND device = ?", group, device);
       }
       for (const member of commit.add) {
-        this.#saveMember(group, member);
+        const accepted = commit.welcome?.devices.includes(member.device) !== true;
+        this.#saveMember(group, member, { accepted });
         this.database.run("DELETE FROM leavers WHERE group_id = ? AND device = ?", group, member.device);
       }
       this.#saveRoles(commit);
@@ -306,6 +317,14 @@ class SqliteRelayStore implements RelayStore {
       this.#saveWelcome(commit);
       return true;
     });
+  }
+
+  newestCommit(group: GroupId): NewestCommit | null {
+    return newestCommit(this.database, group);
+  }
+
+  takeBack(group: GroupId, epoch: number): boolean {
+    return this.database.transaction(() => takeBack(this.database, group, epoch));
   }
 
   commits(group: GroupId, epoch: number): CommitRange {
@@ -348,17 +367,26 @@ class SqliteRelayStore implements RelayStore {
     });
   }
 
+  decline(group: GroupId, device: DeviceId): void {
+    this.database.transaction(() => {
+      this.database.run("DELETE FROM members WHERE group_id = ? AND device = ?", group, device);
+      const envelopes = this.database.all("SELECT envelope FROM welcomes WHERE group_id = ?", group);
+      for (const { envelope } of envelopes) this.#dropWelcome(device, envelope as string);
+    });
+  }
+
   deleteGroup(group: GroupId): void {
     this.database.run("DELETE FROM groups WHERE group_id = ?", group);
   }
 
   welcomes(device: DeviceId): StoredWelcome[] {
     return this.database.all(
-      `SELECT w.envelope, w.group_id, w.epoch, w.at, w.size FROM welcome_devices d JOIN welcomes w USING (envelope)
+      `SELECT w.envelope, w.group_id, w.epoch, w.at, w.size, w.inviter FROM welcome_devices d JOIN welcomes w USING (envelope)
        WHERE d.device = ? ORDER BY d.number`,
       device,
     ).map((row) => ({
       envelope: row.envelope as string,
+      inviter: row.inviter as string,
       group: row.group_id as GroupId,
       epoch: row.epoch as number,
       atMs: row.at as number,
@@ -373,13 +401,13 @@ class SqliteRelayStore implements RelayStore {
 
   forgetWelcome(device: DeviceId, envelope: string): void {
     this.database.transaction(() => {
-      this.database.run("DELETE FROM welcome_devices WHERE device = ? AND envelope = ?", device, envelope);
       this.database.run(
-        `DELETE FROM welcomes WHERE envelope = ?
-         AND NOT EXISTS (SELECT 1 FROM welcome_devices WHERE envelope = ?)`,
-        envelope,
+        `UPDATE members SET accepted = 1
+         WHERE device = ? AND group_id = (SELECT group_id FROM welcomes WHERE envelope = ?)`,
+        device,
         envelope,
       );
+      this.#dropWelcome(device, envelope);
     });
   }
 
@@ -387,8 +415,24 @@ class SqliteRelayStore implements RelayStore {
     this.database.close();
   }
 
-  #saveMember(group: GroupId, { device, account }: StoredMember): void {
-    this.database.run("INSERT OR REPLACE INTO members VALUES (?, ?, ?)", group, device, account);
+  #dropWelcome(device: DeviceId, envelope: string): void {
+    this.database.run("DELETE FROM welcome_devices WHERE device = ? AND envelope = ?", device, envelope);
+    this.database.run(
+      `DELETE FROM welcomes WHERE envelope = ?
+       AND NOT EXISTS (SELECT 1 FROM welcome_devices WHERE envelope = ?)`,
+      envelope,
+      envelope,
+    );
+  }
+
+  #saveMember(group: GroupId, { device, account }: StoredMember, { accepted }: { accepted: boolean }): void {
+    this.database.run(
+      "INSERT OR REPLACE INTO members VALUES (?, ?, ?, ?)",
+      group,
+      device,
+      account,
+      accepted ? 1 : 0,
+    );
   }
 
   #saveGroupInfo(group: GroupId, bytes: Uint8Array): void {
@@ -404,17 +448,18 @@ class SqliteRelayStore implements RelayStore {
     }
   }
 
-  #saveWelcome({ group, epoch, atMs, welcome }: StoredCommit): void {
+  #saveWelcome({ group, epoch, atMs, welcome, committer }: StoredCommit): void {
     if (welcome === undefined) return;
     const { envelope, payload, devices } = welcome;
     this.database.run(
-      "INSERT INTO welcomes VALUES (?, ?, ?, ?, ?, ?)",
+      "INSERT INTO welcomes VALUES (?, ?, ?, ?, ?, ?, ?)",
       envelope,
       group,
       epoch + 1,
       atMs,
       payload.length,
       payload,
+      committer?.account ?? "",
     );
     for (const device of devices) {
       this.database.run("INSERT INTO welcome_devices (device, envelope) VALUES (?, ?)", device, envelope);

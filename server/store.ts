@@ -82,7 +82,9 @@ export interface StoredCommit {
   readonly admins?: readonly string[];
   readonly banned?: readonly string[];
   readonly groupInfo?: Uint8Array;
-  /** Kept for each of `add`, the committer of an external commit not among them. */
+  /** Who made it. Without one it cannot be taken back. */
+  readonly committer?: StoredMember;
+  /** Kept for each of `devices`, which count as invited until they have it: all of `add` but an external committer. */
   readonly welcome?: {
     readonly envelope: string;
     readonly payload: Uint8Array;
@@ -91,10 +93,21 @@ export interface StoredCommit {
   readonly atMs: number;
 }
 
+/** The commit that brought a group to its epoch. */
+export interface NewestCommit {
+  /** The epoch before the commit. */
+  readonly epoch: number;
+  /** SHA-256 of the commit. */
+  readonly hash: Uint8Array;
+  readonly committer: StoredMember;
+}
+
 /** A Welcome that waits for a device, without its bytes. */
 export interface StoredWelcome {
   /** 32 hexadecimal digits. */
   readonly envelope: string;
+  /** The account that invites; empty where it is not known. */
+  readonly inviter: string;
   readonly group: GroupId;
   /** The epoch that it lets into. */
   readonly epoch: number;
@@ -127,6 +140,8 @@ export interface RelayStore {
 
   account(account: string): StoredAccount | null;
   accountCount(): number;
+  /** Every account of the same identity, the one asked about among them. */
+  namesOf(account: string): string[];
   /** Takes the name, uses the invite up where one is given, adds the first device: all or nothing. */
   register(options: {
     account: StoredAccount;
@@ -160,7 +175,7 @@ export interface RelayStore {
   dm(a: string, b: string): GroupId | null;
   channels(limit: number): { name: string; members: number }[];
   groupsOfDevice(device: DeviceId): GroupId[];
-  /** Groups in which any device of the account is. */
+  /** Groups in which any device of the account is and which it took part in making so: not those it was only invited to. */
   groupCountOf(account: string): number;
   /** At epoch 0, with one member whose account is the first admin. @returns false where the id, channel or dm exists */
   createGroup(
@@ -174,17 +189,37 @@ export interface RelayStore {
    * @returns false where `commit.epoch` is not the group's epoch; nothing has changed then
    */
   commit(commit: StoredCommit): boolean;
+  /** The newest commit where it can be taken back. */
+  newestCommit(group: GroupId): NewestCommit | null;
+  /**
+   * Takes the newest commit back: epoch, log, members, leavers, roles and GroupInfo are as before it, its Welcomes are forgotten, and its
+   * committer's account is banned unless it is an admin. Who has left or come in otherwise since then stays so.
+   *
+   * @param epoch the one before the commit
+   * @returns false where there is no such commit to take back; nothing has changed then
+   */
+  takeBack(group: GroupId, epoch: number): boolean;
   commits(group: GroupId, epoch: number): CommitRange;
   /** Ends the membership of a device and keeps its statement. */
   leave(group: GroupId, leaver: StoredLeaver): void;
+  /** Ends the membership of a device that never took part, and forgets the group's Welcomes for it. */
+  decline(group: GroupId, device: DeviceId): void;
   /** Forgets a group with its log and its waiting Welcomes. */
   deleteGroup(group: GroupId): void;
 
   /** Oldest first. */
   welcomes(device: DeviceId): StoredWelcome[];
   welcome(envelope: string): Uint8Array | null;
-  /** The device has stored it. */
+  /** The device has stored it and is no longer only invited. */
   forgetWelcome(device: DeviceId, envelope: string): void;
 
   close(): void;
+}
+
+/** The ban list once a commit is taken back: its committer is kept out from then on, unless it is an admin. */
+export function bansAfterTakingBack(
+  before: { admins: readonly string[]; banned: readonly string[]; committer: string },
+): readonly string[] {
+  const { admins, banned, committer } = before;
+  return admins.includes(committer) || banned.includes(committer) ? banned : [...banned, committer];
 }

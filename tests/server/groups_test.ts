@@ -16,11 +16,12 @@ import {
   LEAVE_ASK_INTERVAL_MS,
   MAX_GROUPS_PER_ACCOUNT,
   MAX_WELCOMES_PER_DEVICE,
+  MAX_WELCOMES_PER_INVITER,
   MemoryRelayStore,
   openSqliteRelayStore,
 } from "../../server/mod.ts";
 import type { RawClient } from "./raw_client.ts";
-import { codeOf, commit, SUITE, TestRelay } from "./test_relay.ts";
+import { codeOf, commit, memberCommit, SUITE, TestRelay } from "./test_relay.ts";
 
 const ask = (client: RawClient, fields: Record<string, unknown>, blobs: Uint8Array[] = []) =>
   client.request(FrameType.GROUP, fields, blobs);
@@ -34,7 +35,7 @@ Deno.test("a commit is answered, then delivered to everybody else, and its Welco
     await relay.connect("carol"),
   ];
   const group = await relay.group(alice, bob);
-  const bytes = new Uint8Array(300).fill(3);
+  const bytes = memberCommit(group, 1, new Uint8Array(300).fill(3));
   assert.equal(await commit(alice, group, { epoch: 1, add: [idOf(carol)], bytes }), 2);
   const seen = await bob.deliveries.next();
   assert.deepEqual([seen.kind, seen.epoch, seen.payload], [DeliveryKind.COMMIT, 1, bytes]);
@@ -197,6 +198,38 @@ Deno.test("who is banned from a channel can neither look, join again nor be adde
   assert.equal(await codeOf(add), "FORBIDDEN");
 });
 
+Deno.test("bans add up, are lifted by name, and hold for every account of the identity", async () => {
+  await using relay = await TestRelay.start();
+  const [alice, mallory, eve] = [
+    await relay.connect("alice"),
+    await relay.connect("mallory"),
+    await relay.connect("eve"),
+  ];
+  const { identity } = mallory.device;
+  const alias = await relay.connect(await relay.device("malice", { identity }));
+  const group = await relay.channel("#general", alice);
+  await commit(alice, group, { epoch: 0, channel: true, banned: ["mallory"] });
+  await commit(alice, group, { epoch: 1, channel: true, banned: ["eve"] });
+  for (const client of [mallory, eve, alias]) {
+    assert.equal(await codeOf(client.request(FrameType.JOIN, { channel: "#general" })), "FORBIDDEN");
+    assert.equal(await codeOf(ask(client, { op: "info", group })), "FORBIDDEN");
+    assert.equal(await codeOf(commit(client, group, { epoch: 2, external: true })), "FORBIDDEN");
+    const add = commit(alice, group, { epoch: 2, channel: true, add: [idOf(client)] });
+    assert.equal(await codeOf(add), "FORBIDDEN");
+  }
+  assert.equal(
+    await codeOf(commit(eve, group, { epoch: 2, external: true, unbanned: ["eve"] })),
+    "FORBIDDEN",
+  );
+  const both = { epoch: 2, channel: true, banned: ["eve"], unbanned: ["eve"] };
+  assert.equal(await codeOf(commit(alice, group, both)), "BAD_REQUEST");
+  const promotion = { epoch: 2, channel: true, admins: ["alice", "eve"] };
+  assert.equal(await codeOf(commit(alice, group, promotion)), "FORBIDDEN", "an admin cannot be banned");
+  assert.equal(await commit(alice, group, { epoch: 2, channel: true, unbanned: ["mallory"] }), 3);
+  assert.equal(await commit(alias, group, { epoch: 3, external: true }), 4);
+  assert.equal(await codeOf(commit(eve, group, { epoch: 4, external: true })), "FORBIDDEN");
+});
+
 Deno.test("a channel's commits carry a GroupInfo and others do not", async () => {
   await using relay = await TestRelay.start();
   const alice = await relay.connect("alice");
@@ -261,28 +294,65 @@ Deno.test("groups and channels are created once, within the account's quota", as
   });
 });
 
-Deno.test("Welcomes that nobody fetches are bounded for each device", async () => {
+Deno.test("Welcomes that nobody fetches are bounded for each device, and for each account that invites it", async () => {
   await using relay = await TestRelay.start();
-  const [alice, bob] = [await relay.connect("alice"), await relay.connect("bob")];
+  const inviters = await Promise.all(
+    Array.from({ length: 9 }, (_, i) => relay.connect(`inviter${i}`)),
+  );
+  const bob = await relay.connect("bob");
   await bob.close();
-  for (let i = 0; i < MAX_WELCOMES_PER_DEVICE; i++) {
-    const group = relay.randomGroup();
-    await ask(alice, { op: "create", group, kind: "group", suite: SUITE });
-    await commit(alice, group, { epoch: 0, add: [idOf(bob)] });
+  const invite = async (inviter: RawClient) => {
+    const group = await relay.group(inviter);
+    return await codeOf(commit(inviter, group, { epoch: 0, add: [idOf(bob)] }));
+  };
+  for (const inviter of inviters.slice(0, 8)) {
+    for (let i = 0; i < MAX_WELCOMES_PER_INVITER; i++) assert.equal(await invite(inviter), "OK");
+    assert.equal(await invite(inviter), "QUOTA", "its share");
   }
-  const group = await relay.group(alice);
-  assert.equal(await codeOf(commit(alice, group, { epoch: 0, add: [idOf(bob)] })), "QUOTA");
+  assert.equal(await invite(inviters[8]), "QUOTA", "all of them");
   const back = await relay.connect(bob.device);
   await back.deliveries.take(MAX_WELCOMES_PER_DEVICE);
   await ask(back, { op: "list" }); // the acknowledgements came before it
-  assert.equal(await commit(alice, group, { epoch: 0, add: [idOf(bob)] }), 1);
+  assert.equal(await invite(inviters[0]), "OK");
+});
+
+Deno.test("invitations count towards an account's groups once a device has the Welcome, and not before", async () => {
+  const store = new MemoryRelayStore();
+  await using relay = await TestRelay.start({ store });
+  const [alice, bob] = [await relay.connect("alice"), await relay.connect("bob", { acknowledge: false })];
+  const group = await relay.group(alice);
+  await commit(alice, group, { epoch: 0, add: [idOf(bob)] });
+  assert.equal(store.groupCountOf("bob"), 0);
+  await bob.deliveries.next();
+  bob.acknowledge();
+  await ask(bob, { op: "list" });
+  assert.equal(store.groupCountOf("bob"), 1);
+  await relay.channel("#general", alice, bob);
+  assert.deepEqual([store.groupCountOf("alice"), store.groupCountOf("bob")], [2, 2]);
+});
+
+Deno.test("PART without a statement declines: no leaver, no Welcome left, and the leaf can be removed", async () => {
+  await using relay = await TestRelay.start();
+  const [alice, bob, carol] = [
+    await relay.connect("alice"),
+    await relay.connect("bob", { acknowledge: false }),
+    await relay.connect("carol"),
+  ];
+  const group = await relay.group(alice, bob, carol);
+  await bob.request(FrameType.PART, { group });
+  assert.equal(await codeOf(bob.request(FrameType.PART, { group })), "FORBIDDEN");
+  assert.equal((await alice.send(group, { epoch: 1 })).queued, 1);
+  assert.equal(alice.events.waiting + carol.events.waiting, 0, "nobody is asked");
+  assert.equal(await codeOf(commit(carol, group, { epoch: 1, remove: [idOf(bob)] })), "NOT_FOUND");
+  assert.equal(await commit(alice, group, { epoch: 1, remove: [idOf(bob)] }), 2);
+  assert.equal(await commit(alice, group, { epoch: 2, add: [idOf(bob)] }), 3);
 });
 
 Deno.test("a device that missed commits fetches them from its epoch on", async () => {
   await using relay = await TestRelay.start();
   const [alice, bob] = [await relay.connect("alice"), await relay.connect("bob")];
   const group = await relay.group(alice, bob);
-  const commits = [1, 2, 3].map((fill) => new Uint8Array(100).fill(fill));
+  const commits = [1, 2, 3].map((epoch) => memberCommit(group, epoch));
   for (const [i, bytes] of commits.entries()) await commit(alice, group, { epoch: 1 + i, bytes });
   const { fields, blobs } = await ask(bob, { op: "sync", group, epoch: 2 });
   assert.deepEqual({ ...fields, id: 0 }, { id: 0, epoch: 4, from: 2, gone: false });
@@ -296,7 +366,7 @@ Deno.test("large Welcomes and commits arrive whole, beside small messages", asyn
   const group = await relay.group(alice);
   const welcome = relay.crypto.randomBytes(3_000_000);
   await commit(alice, group, { epoch: 0, add: [idOf(bob)], welcome });
-  const bytes = relay.crypto.randomBytes(2_000_000);
+  const bytes = memberCommit(group, 1, relay.crypto.randomBytes(2_000_000));
   await commit(alice, group, { epoch: 1, bytes });
   await alice.send(group, { epoch: 2 });
   const [first, second, third] = await bob.deliveries.take(3);
@@ -358,6 +428,28 @@ Deno.test("a group whose last member leaves is forgotten", async () => {
   assert.deepEqual((await alice.request(FrameType.JOIN, { channel: "#general" })).fields.exists, false);
   assert.equal(relay.relay.stats().groups, 0);
   assert.equal(relay.relay.stats().sessions, 1);
+});
+
+Deno.test("each connection is asked once about a leaver; then the relay waits for new ones", async () => {
+  await using relay = await TestRelay.start();
+  const [alice, bob, carol] = [
+    await relay.connect("alice"),
+    await relay.connect("bob"),
+    await relay.connect("carol"),
+  ];
+  const group = await relay.group(alice, bob, carol);
+  await carol.request(FrameType.PART, { group }, [await leaveStatement(relay, carol, group)]);
+  relay.clock.advance(LEAVE_ASK_INTERVAL_MS);
+  for (const client of [alice, bob]) assert.equal((await client.events.next()).fields.type, "left");
+  await bob.close();
+  relay.clock.advance(LEAVE_ASK_INTERVAL_MS * 3);
+  const back = await relay.connect(bob.device);
+  assert.equal((await back.events.next()).fields.type, "left");
+  for (let i = 0; i < 5; i++) relay.clock.advance(LEAVE_ASK_INTERVAL_MS);
+  for (const client of [alice, back]) {
+    await ask(client, { op: "list" });
+    assert.equal(client.events.waiting, 0);
+  }
 });
 
 for (const kind of ["memory", "SQLite file"]) {

@@ -144,6 +144,52 @@ Deno.test("a full mailbox is QUOTA for the sender when it was the only one, and 
   assert.equal(await codeOf(alice.send(pair, { epoch: 1 })), "OK");
 });
 
+Deno.test("who misses messages for a full mailbox gets one GAP behind what it has, and no receipt says otherwise", async () => {
+  const mailboxes = new MemoryMailboxStore({ entries: 8 });
+  await using relay = await TestRelay.start({ mailboxes });
+  const [alice, bob, carol] = [
+    await relay.connect("alice"),
+    await relay.connect("bob"),
+    await relay.connect("carol"),
+  ];
+  const group = await relay.group(alice, bob, carol);
+  await bob.request(FrameType.GROUP, { op: "list" });
+  await bob.close();
+  const envelope = new Uint8Array(16).fill(9);
+  for (let i = 0; i < 4; i++) {
+    await alice.send(group, {
+      epoch: 1,
+      flags: MessageFlag.RECEIPT,
+      envelope: i === 3 ? envelope : undefined,
+    });
+    await carol.deliveries.next();
+  }
+  const receipts = await alice.receipts.take(4);
+  assert.deepEqual(receipts.at(-1), { envelope, delivered: 1, of: 2 }, "never all of them");
+  const back = await relay.connect(bob.device);
+  const kinds = (await back.deliveries.take(3)).map(({ kind }) => kind);
+  assert.deepEqual(kinds, [DeliveryKind.APPLICATION, DeliveryKind.APPLICATION, DeliveryKind.GAP]);
+  await back.request(FrameType.GROUP, { op: "list" });
+  assert.equal(back.deliveries.waiting, 0);
+  assert.equal((await alice.send(group, { epoch: 1 })).queued, 2);
+});
+
+Deno.test("QUOTA answers do not end the connection that gets them, however many", async () => {
+  const mailboxes = new MemoryMailboxStore({ entries: 1 });
+  await using relay = await TestRelay.start({ ...FAST, mailboxes });
+  const [alice, bob] = [await relay.connect("alice"), await relay.connect("bob")];
+  const group = await relay.group(alice, bob);
+  await bob.request(FrameType.GROUP, { op: "list" });
+  await bob.close();
+  await alice.send(group, { epoch: 1 });
+  const answers = Array.from(
+    { length: MAX_REFUSALS_IN_ROW + 10 },
+    () => codeOf(alice.send(group, { epoch: 1 })),
+  );
+  assert.deepEqual(new Set(await Promise.all(answers)), new Set(["QUOTA"]));
+  assert.equal(await codeOf(alice.request(FrameType.GROUP, { op: "list" })), "OK");
+});
+
 Deno.test("commits for a full mailbox become a GAP marker, and the log has them", async () => {
   const mailboxes = new MemoryMailboxStore({ entries: 4 });
   await using relay = await TestRelay.start({ mailboxes });

@@ -65,6 +65,22 @@ Deno.test("migrate() reaches the newest schema from every earlier version", () =
   newest.close();
 });
 
+Deno.test("migrate() counts the members of an earlier version as having accepted", () => {
+  const database = new DatabaseSync(":memory:");
+  migrate(database, RELAY_MIGRATIONS.slice(0, 1));
+  database.exec(`
+    INSERT INTO accounts VALUES ('alice', 'f');
+    INSERT INTO devices VALUES ('d', 'alice', x'01', x'02');
+    INSERT INTO groups VALUES ('g', 'group', 82, '', 'alice', NULL, NULL, NULL, 0, '["alice"]', '[]', 0);
+    INSERT INTO members VALUES ('g', 'd', 'alice');
+    INSERT INTO welcomes VALUES ('e', 'g', 0, 0, 1, x'00');
+  `);
+  migrate(database);
+  assert.equal(database.prepare("SELECT accepted FROM members").get()!.accepted, 1);
+  assert.equal(database.prepare("SELECT inviter FROM welcomes").get()!.inviter, "");
+  database.close();
+});
+
 Deno.test("migrate() refuses a database from a newer version and undoes a step that fails", () => {
   const database = new DatabaseSync(":memory:");
   assert.throws(() => migrate(database, ["CREATE TABLE a (x)", "CREATE TABLE a (y)"]));

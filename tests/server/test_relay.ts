@@ -1,13 +1,16 @@
 /** A relay for tests: in memory by default, with clients that reach it over memory transports. */
 
 import {
+  ByteWriter,
   type Clock,
   connectTcp,
   type CryptoProvider,
   type DeviceId,
   type DiscoveryDocument,
+  encodeCertificate,
   FakeClock,
   FrameType,
+  fromHex,
   type GroupId,
   memoryTransportPair,
   parseEndpoint,
@@ -138,7 +141,40 @@ export class TestRelay {
   }
 }
 
-/** Sends a commit of random bytes; channels get a GroupInfo with it. */
+/** An MLS vector (RFC 9420 section 2.1.2). */
+export function mlsVector(bytes: Uint8Array): Uint8Array {
+  const { length } = bytes;
+  const writer = new ByteWriter();
+  if (length < 0x40) writer.u8(length);
+  else if (length < 0x4000) writer.u16(0x4000 | length);
+  else writer.u32(0x8000_0000 + length);
+  return writer.raw(bytes).finish();
+}
+
+/** A member's commit as far as the relay looks at it: the frame is right, `sealed` is anything. */
+export function memberCommit(
+  group: GroupId,
+  epoch: number,
+  sealed: Uint8Array = crypto.getRandomValues(new Uint8Array(200)),
+): Uint8Array {
+  return new ByteWriter().u16(1).u16(2).raw(mlsVector(fromHex(group))).u64(epoch).u8(3)
+    .raw(mlsVector(EMPTY)).raw(mlsVector(new Uint8Array(28))).raw(mlsVector(sealed)).finish();
+}
+
+/** A commit from outside as far as the relay looks at it: the frame and the certificate are right. */
+export function externalCommit(
+  device: Pick<TestDevice, "certificate" | "keys">,
+  group: GroupId,
+  epoch: number,
+): Uint8Array {
+  return new ByteWriter().u16(1).u16(1).raw(mlsVector(fromHex(group))).u64(epoch).u8(4)
+    .raw(mlsVector(EMPTY)).u8(3).raw(mlsVector(new Uint8Array(100))).u8(1)
+    .raw(mlsVector(new Uint8Array(1_216))).raw(mlsVector(device.keys.publicKey)).u16(1)
+    .raw(mlsVector(encodeCertificate(device.certificate)))
+    .raw(crypto.getRandomValues(new Uint8Array(200))).finish();
+}
+
+/** Sends a commit that says nothing in a right frame; channels get a GroupInfo with it. */
 export async function commit(
   client: RawClient,
   group: GroupId,
@@ -151,17 +187,20 @@ export async function commit(
     channel?: boolean;
     admins?: readonly string[];
     banned?: readonly string[];
+    unbanned?: readonly string[];
+    /** The commit. @default one that fits the rest */
     bytes?: Uint8Array;
     welcome?: Uint8Array;
   },
 ): Promise<number> {
-  const { epoch, add = [], remove = [], external = false, admins, banned } = options;
+  const { epoch, add = [], remove = [], external = false, admins, banned, unbanned } = options;
   const welcome = options.welcome ?? (add.length > 0 ? new Uint8Array(64).fill(7) : EMPTY);
   const groupInfo = options.channel ?? external ? new Uint8Array(32).fill(epoch) : EMPTY;
-  const bytes = options.bytes ?? crypto.getRandomValues(new Uint8Array(200));
+  const bytes = options.bytes ??
+    (external ? externalCommit(client.device, group, epoch) : memberCommit(group, epoch));
   const answer = await client.request(
     FrameType.GROUP,
-    { op: "commit", group, epoch, add, remove, external, admins, banned },
+    { op: "commit", group, epoch, add, remove, external, admins, banned, unbanned },
     [bytes, welcome, groupInfo],
   );
   return answer.fields.epoch as number;

@@ -2,7 +2,13 @@
 
 import assert from "node:assert/strict";
 import { DeliveryKind, type DeviceId, fromHex, type GroupId } from "../../proto/mod.ts";
-import { type MailboxLimits, type MailboxStore, PushResult, type SharedDelivery } from "../../server/mod.ts";
+import {
+  MAILBOX_RESERVE_ENTRIES,
+  type MailboxLimits,
+  type MailboxStore,
+  PushResult,
+  type SharedDelivery,
+} from "../../server/mod.ts";
 import { gapDelivery, shareDelivery } from "../../server/delivery.ts";
 import { welcomeDelivery } from "../../server/recipients.ts";
 import { MemoryRelayStore } from "../../server/mod.ts";
@@ -140,6 +146,48 @@ export function mailboxSuite(name: string, open: (limits?: Partial<MailboxLimits
     assert.equal(mailbox.open().gap, true);
   });
 
+  test("puts one marker for each group behind what it has when it refuses messages, beside its limits", () => {
+    const { store, mailbox } = mailboxOf({ entries: 2 });
+    mailbox.push(message({ sender: "a" }));
+    mailbox.push(message({ sender: "b" }));
+    for (let i = 0; i < 10; i++) {
+      assert.equal(mailbox.push(message()), PushResult.MAILBOX_FULL);
+      assert.equal(mailbox.push(message({ group: OTHER_GROUP })), PushResult.MAILBOX_FULL);
+    }
+    assert.deepEqual(mailbox.open(), { next: 0, backlog: 4, gap: false });
+    const taken = [1, 2, 3, 4].map(() => mailbox.take()!);
+    assert.deepEqual(taken.slice(2).map(({ kind, group }) => [kind, group]), [
+      [DeliveryKind.GAP, GROUP],
+      [DeliveryKind.GAP, OTHER_GROUP],
+    ]);
+    mailbox.acknowledge(1, () => {});
+    assert.equal(
+      mailbox.push(message({ sender: "c" })),
+      PushResult.QUEUED,
+      "markers take no envelope's place",
+    );
+    assert.equal(mailbox.push(message({ sender: "d" })), PushResult.MAILBOX_FULL);
+    assert.equal(mailbox.waiting, 1, "the device has not acknowledged the first marker");
+    mailbox.take();
+    mailbox.acknowledge(5, () => {});
+    assert.equal(store.bytes, 0);
+    for (let i = 0; i < 3; i++) mailbox.push(message({ sender: `again${i}` }));
+    assert.equal(mailbox.waiting, 3, "two messages and a new marker");
+  });
+
+  test("marks nothing for ephemeral messages, and remembers the gap when the reserve is used up", () => {
+    const { mailbox } = mailboxOf({ entries: 1 });
+    mailbox.push(message());
+    mailbox.push(message({ ephemeral: true }));
+    assert.equal(mailbox.waiting, 1);
+    for (let i = 0; i < MAILBOX_RESERVE_ENTRIES; i++) {
+      mailbox.push(message({ group: i.toString(16).padStart(32, "0") as GroupId }));
+    }
+    assert.deepEqual([mailbox.waiting, mailbox.open().gap], [1 + MAILBOX_RESERVE_ENTRIES, false]);
+    assert.equal(mailbox.push(message({ group: "f".repeat(32) as GroupId })), PushResult.MAILBOX_FULL);
+    assert.deepEqual([mailbox.waiting, mailbox.open().gap], [1 + MAILBOX_RESERVE_ENTRIES, true]);
+  });
+
   test("takes a Welcome in when it is full, knows that it holds it, and does not hold its bytes", () => {
     const { store, mailbox } = mailboxOf({ entries: 1 });
     mailbox.push(message());
@@ -149,7 +197,6 @@ export function mailboxSuite(name: string, open: (limits?: Partial<MailboxLimits
       group: GROUP,
       epoch: 1,
       atMs: 0,
-      bytes: 1_000_000,
     });
     assert.equal(mailbox.push(welcome), PushResult.QUEUED);
     assert.ok(store.bytes - bytes < 1_000);
@@ -178,7 +225,7 @@ export function mailboxSuite(name: string, open: (limits?: Partial<MailboxLimits
 
   test("expires what nobody fetched, says so, and keeps Welcomes and open mailboxes", () => {
     const { store, mailbox } = mailboxOf();
-    const welcome = { envelope: "e".repeat(32), group: GROUP, epoch: 1, atMs: 0, bytes: 10 };
+    const welcome = { envelope: "e".repeat(32), group: GROUP, epoch: 1, atMs: 0 };
     mailbox.push(message({ atMs: 100 }));
     mailbox.push(welcomeDelivery(new MemoryRelayStore(), welcome));
     mailbox.push(message({ atMs: 200 }));

@@ -179,9 +179,10 @@ export function relayStoreSuite(name: string, open: () => RelayStore): void {
     registerAll(store);
     create(store, { kind: "group", name: "" });
     const devices = [bob.device, carol.device];
-    store.commit(commitOf(0, { add: [bob, carol], welcome: { envelope: "e1", payload: bytes(5), devices } }));
+    const welcome = { envelope: "e1", payload: bytes(5), devices };
+    store.commit(commitOf(0, { add: [bob, carol], welcome, committer: alice }));
     assert.deepEqual(store.welcomes(bob.device).map(plain), [
-      { envelope: "e1", group: GROUP, epoch: 1, atMs: NOW, bytes: bytes(5).length },
+      { envelope: "e1", inviter: "alice", group: GROUP, epoch: 1, atMs: NOW, bytes: bytes(5).length },
     ]);
     store.forgetWelcome(bob.device, "e1");
     assert.deepEqual(store.welcomes(bob.device), []);
@@ -228,6 +229,111 @@ export function relayStoreSuite(name: string, open: () => RelayStore): void {
     store.commit(commitOf(1, { remove: [bob.device], add: [carol] }));
     assert.deepEqual(store.group(GROUP)!.leavers, []);
     assert.equal(store.group(GROUP)!.members.length, 2);
+  });
+
+  test("counts the groups of an account that it is not only invited to", (store) => {
+    registerAll(store);
+    create(store, { kind: "group", name: "" });
+    const welcome = { envelope: "e1", payload: bytes(5), devices: [bob.device, carol.device] };
+    store.commit(commitOf(0, { add: [bob, carol], welcome }));
+    const counts = () => [alice, bob, carol].map(({ account }) => store.groupCountOf(account));
+    assert.deepEqual(counts(), [1, 0, 0]);
+    store.forgetWelcome(bob.device, "e1");
+    assert.deepEqual(counts(), [1, 1, 0]);
+    store.commit(commitOf(1, { add: [carol], remove: [carol.device] })); // joins from outside
+    assert.deepEqual(counts(), [1, 1, 1]);
+  });
+
+  test("lets a device decline, with the Welcomes that wait for it", (store) => {
+    registerAll(store);
+    create(store, { kind: "group", name: "" });
+    const welcome = { envelope: "e1", payload: bytes(5), devices: [bob.device, carol.device] };
+    store.commit(commitOf(0, { add: [bob, carol], welcome }));
+    store.decline(GROUP, bob.device);
+    assert.deepEqual([store.welcomes(bob.device), store.welcomes(carol.device).length], [[], 1]);
+    assert.deepEqual([store.group(GROUP)!.members.length, store.group(GROUP)!.leavers], [2, []]);
+    store.decline(GROUP, carol.device);
+    assert.equal(store.welcome("e1"), null);
+  });
+
+  test("knows the accounts of one identity", (store) => {
+    registerAll(store);
+    const alias = { ...person("malice", "4"), account: "malice" as AccountName };
+    store.register({
+      account: { account: alias.account, fingerprint: "bob-fingerprint" },
+      device: alias,
+      nowMs: NOW,
+    });
+    assert.deepEqual(store.namesOf("malice").sort(), ["bob", "malice"]);
+    assert.deepEqual([store.namesOf("alice"), store.namesOf("nobody")], [["alice"], []]);
+  });
+
+  test("takes exactly the newest commit back, with everything that belongs to it", (store) => {
+    registerAll(store);
+    create(store, { kind: "channel", name: "#general" });
+    store.commit(commitOf(0, { add: [bob], committer: bob, groupInfo: bytes(10) }));
+    const asBefore = () => {
+      const { members, leavers, ...rest } = store.group(GROUP)!;
+      const sorted = members.map(plain).sort((a, b) => a.device < b.device ? -1 : 1);
+      return { ...rest, members: sorted, leavers: leavers.map(plain), info: store.groupInfo(GROUP) };
+    };
+    const before = asBefore();
+    const newest = commitOf(1, {
+      add: [carol],
+      remove: [bob.device],
+      admins: ["alice", "carol"],
+      banned: ["bob"],
+      groupInfo: bytes(11),
+      hash: bytes(12),
+      committer: alice,
+      welcome: { envelope: "e1", payload: bytes(5), devices: [carol.device] },
+    });
+    store.commit(newest);
+    const { epoch, hash, committer } = store.newestCommit(GROUP)!;
+    assert.deepEqual([epoch, hash, committer.device, committer.account], [
+      1,
+      bytes(12),
+      alice.device,
+      "alice",
+    ]);
+    assert.equal(store.takeBack(GROUP, 0), false);
+    assert.equal(store.takeBack(GROUP, 1), true);
+    assert.deepEqual(asBefore(), before, "an admin is not banned");
+    assert.deepEqual([store.welcomes(carol.device), store.welcome("e1")], [[], null]);
+    assert.deepEqual(plain(store.commits(GROUP, 1)), { from: 1, commits: [], gone: false });
+    assert.equal(store.commits(GROUP, 0).commits.length, 1);
+    assert.deepEqual([store.newestCommit(GROUP), store.takeBack(GROUP, 0)], [null, false], "only the newest");
+    assert.equal(store.commit(newest), true);
+    assert.equal(store.takeBack(GROUP, 1), true);
+  });
+
+  test("bans who made a commit that is taken back, and brings leavers back", (store) => {
+    registerAll(store);
+    create(store, { kind: "channel", name: "#general" });
+    store.commit(commitOf(0, { add: [bob, carol] }));
+    assert.equal(store.newestCommit(GROUP), null, "nobody is known to have made it");
+    store.leave(GROUP, { device: bob.device, account: bob.account, statement: bytes(1) });
+    store.leave(GROUP, { device: carol.device, account: carol.account, statement: bytes(2) });
+    store.commit(commitOf(1, { add: [bob], remove: [carol.device], committer: bob }));
+    assert.deepEqual(store.group(GROUP)!.leavers, []);
+    store.takeBack(GROUP, 1);
+    const group = store.group(GROUP)!;
+    assert.deepEqual(group.banned, ["bob"]);
+    assert.deepEqual(group.members.map(({ device }) => device), [alice.device]);
+    const statements = group.leavers.map(({ statement }) => statement[0]).sort();
+    assert.deepEqual(statements, [1, 2]);
+  });
+
+  test("leaves alone who left after the commit that is taken back", (store) => {
+    registerAll(store);
+    create(store, { kind: "channel", name: "#general" });
+    store.commit(commitOf(0, { add: [bob, carol] }));
+    store.commit(commitOf(1, { add: [bob], remove: [bob.device], committer: bob }));
+    store.leave(GROUP, { device: bob.device, account: bob.account, statement: bytes(1) });
+    store.decline(GROUP, carol.device);
+    store.takeBack(GROUP, 1);
+    const { members, leavers } = store.group(GROUP)!;
+    assert.deepEqual([members.length, leavers.length], [1, 1]);
   });
 
   test("forgets a deleted group completely", (store) => {
