@@ -36,3 +36,6 @@ export const MAX_UNDELIVERED_MESSAGES = 4_096;
 export const LAST_RESORT_RENEWAL_MS = 30 * 86_400_000;
 /** Ended KeyPackages that are passed over for one person before giving up. */
 export const MAX_EXPIRED_KEY_PACKAGES = 24;
+/** Largest GroupInfo that is looked at: a base, and so much for each member that the relay counts. */
+export const GROUP_INFO_BASE_BYTES = 262_144;
+export const GROUP_INFO_BYTES_PER_MEMBER = 24_576;

@@ -33,6 +33,8 @@ import {
 import { makeKeyPackages } from "./key_packages.ts";
 import {
   CONFLICT_PAUSE_MS,
+  GROUP_INFO_BASE_BYTES,
+  GROUP_INFO_BYTES_PER_MEMBER,
   KEY_PACKAGES_LOW,
   KEY_PACKAGES_WANTED,
   LAST_RESORT_RENEWAL_MS,
@@ -106,6 +108,13 @@ export class Membership {
         const created = await this.#create({ kind: "channel", suite, name: channel });
         if (created.kind === "created") return created.conversation;
         continue;
+      }
+      const most = GROUP_INFO_BASE_BYTES + found.members * GROUP_INFO_BYTES_PER_MEMBER;
+      if (found.groupInfo.length > most) {
+        throw new AronaError(
+          "TOO_LARGE",
+          `Cannot join ${channel}: its state is far too large for its members`,
+        );
       }
       const joined = await this.#joinExternally(found.group, { groupInfo: found.groupInfo, name: channel });
       if (joined) return joined;

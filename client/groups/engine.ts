@@ -50,6 +50,10 @@ import { addedBy, planCommit, removedBy } from "./proposals.ts";
 import { decodeState, encodeState, joinParts, ratchetTreeOf, splitParts } from "./state_codec.ts";
 import { parseSuiteId, SUITE_IDS, type SuiteId, SUITES } from "./suite.ts";
 
+/** Largest commit: room for some added devices, and for a path to every member of a blank tree. */
+const COMMIT_BASE_BYTES = 524_288;
+const COMMIT_BYTES_PER_MEMBER = 4_096;
+
 /** Builds the engine on its ports. */
 export function createGroupEngine(
   ports: { crypto: CryptoProvider; clock: Clock; trust: TrustService },
@@ -172,6 +176,7 @@ export function createGroupEngine(
     },
 
     async process(group, commit) {
+      assertPlausibleSize(commit, group);
       const state = activeState(group);
       const processed = await processCommit(environmentOf(group.suite), state, {
         commit,
@@ -243,6 +248,17 @@ function createEnvironment(crypto: CryptoProvider, leaves: LeafReader, suite: Su
     authenticate: createAuthenticator(crypto, SUITES[suite].certificate),
     sameDevice: (a, b) => leaves.read(a, -1).device === leaves.read(b, -1).device,
   };
+}
+
+/** Before anything is decoded: a short list of numbers can unfold into a great many objects. */
+function assertPlausibleSize(commit: Uint8Array, group: Group): void {
+  const limit = COMMIT_BASE_BYTES + group.members.length * COMMIT_BYTES_PER_MEMBER;
+  if (commit.length > limit) {
+    throw new AronaError(
+      "TOO_LARGE",
+      `Cannot use commit: ${commit.length} bytes, at most ${limit} in this group`,
+    );
+  }
 }
 
 function requireExpected(

@@ -40,6 +40,7 @@ export type ChannelLookup =
     readonly exists: true;
     readonly group: GroupId;
     readonly epoch: number;
+    readonly members: number;
     readonly groupInfo: Uint8Array;
   };
 
@@ -102,6 +103,7 @@ export class RelayApi {
       exists: true,
       group: parseGroupId(answer.fields.group),
       epoch: number(answer.fields, "epoch"),
+      members: number(answer.fields, "members"),
       groupInfo: blob(answer, 0),
     };
   }
