@@ -36,7 +36,7 @@ export class RelayProcess {
       args: [
         "run",
         "-A",
-        "--v8-flags=--max-semi-space-size=4", // as the task `arona` has it: a small young generation
+        "--v8-flags=--max-semi-space-size=8", // as the task `arona` has it: a small young generation
         new URL("../../main.ts", import.meta.url).pathname,
         "serve",
         "--json",
