@@ -30,6 +30,18 @@ import { MAX_REACTIONS_PER_MESSAGE } from "./limits.ts";
 import type { Membership } from "./membership.ts";
 import { confirmByLookup, confirmedMembers } from "./naming.ts";
 
+/** Faults of an invitation itself. */
+const UNUSABLE_INVITATION = [
+  "BAD_MLS",
+  "BAD_ENCODING",
+  "BAD_CERTIFICATE",
+  "POLICY",
+  "TOO_LARGE",
+  "UNSUPPORTED",
+  "FORBIDDEN",
+  "NOT_FOUND",
+] as const;
+
 /** Handles deliveries and events, one at a time, in the relay's order. */
 export class Inbox {
   constructor(
@@ -227,7 +239,8 @@ export class Inbox {
         );
       }
     } catch (error) {
-      if (!(error instanceof AronaError) || error.code === "CLOSED" || error.code === "TIMEOUT") throw error;
+      // Whatever else fails (the connection, a rate) says nothing about the invitation: it comes again.
+      if (!isAronaError(error, ...UNUSABLE_INVITATION)) throw error;
       // A repeat of one that is used up already says nothing new.
       if (context.conversations.get(id)?.participation === "member") return;
       return this.#decline(id, error.message);
