@@ -143,7 +143,10 @@ export class AronaClient {
     this.#options = options;
     this.#relay = options.relay;
     const { store, crypto, clock, identity } = options;
-    const emit = (event: ClientEvent) => this.#hub.emit(event);
+    const emit = (event: ClientEvent) => {
+      this.#hub.emit(event);
+      if (event.type === "GroupCreated" || event.type === "MemberLeft") this.#outbox.resume();
+    };
     const fingerprint = fingerprintOf(crypto, identity.identityKey);
     const contacts = new Contacts({
       store,
@@ -178,7 +181,10 @@ export class AronaClient {
     };
     this.#membership = new Membership(
       this.#context,
-      (conversation) => this.#inbox.settlePending(conversation),
+      {
+        settlePending: (conversation) => this.#inbox.settlePending(conversation),
+        synchronize: (conversation) => this.#inbox.synchronize(conversation),
+      },
     );
     this.#inbox = new Inbox(this.#context, () => this.#membership);
     this.#outbox = new Outbox(this.#context, {

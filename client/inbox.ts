@@ -89,7 +89,11 @@ export class Inbox {
       if (conversation) return this.synchronize(conversation);
     } else if (fields.type === "reopened") {
       const conversation = this.context.conversations.get(parseGroupId(fields.group));
-      if (conversation) conversation.refused = null;
+      if (conversation === undefined) return Promise.resolve();
+      conversation.refused = null;
+      if (typeof fields.epoch === "number" && fields.epoch < conversation.group.epoch) {
+        return this.synchronize(conversation);
+      }
     }
     return Promise.resolve();
   }
@@ -100,7 +104,7 @@ export class Inbox {
    * @param epoch no further than this: what waits in the mailbox belongs to the epochs in between. @default the newest
    */
   async synchronize(conversation: Conversation, epoch = Infinity): Promise<void> {
-    while (conversation.group.epoch < epoch) {
+    while (conversation.participation === "member" && conversation.group.epoch < epoch) {
       const before = conversation.group.epoch;
       const pending = conversation.pending?.hash ?? null;
       let answer;
@@ -110,7 +114,11 @@ export class Inbox {
         if (!isAronaError(error, "FORBIDDEN", "NOT_FOUND")) throw error;
         return await this.#noLongerMember(conversation);
       }
-      if (answer.epoch <= before) return await this.#dropPending(conversation, pending);
+      if (answer.epoch < before) {
+        this.#gap(conversation, "a change of the group was taken back");
+        return await this.membership().rejoin(conversation);
+      }
+      if (answer.epoch === before) return await this.#dropPending(conversation, pending);
       if (answer.gone || answer.from > before) {
         this.#gap(conversation, "this device was away for too long");
         return await this.membership().rejoin(conversation);
@@ -129,7 +137,13 @@ export class Inbox {
     const { pending } = conversation;
     if (pending === null) return;
     const { epoch } = conversation.group;
-    const answer = await this.context.relay().sync(conversation.id, epoch);
+    let answer;
+    try {
+      answer = await this.context.relay().sync(conversation.id, epoch);
+    } catch (error) {
+      if (!isAronaError(error, "FORBIDDEN", "NOT_FOUND")) throw error;
+      return await this.#dropPending(conversation, pending.hash); // what waits in the mailbox says the rest
+    }
     const [commit] = answer.from <= epoch ? answer.commits.slice(epoch - answer.from) : [];
     const won = commit !== undefined &&
       toHex(this.context.crypto.digest("SHA-256", commit)) === pending.hash;
@@ -329,10 +343,14 @@ export class Inbox {
   }
 
   async #noLongerMember(conversation: Conversation): Promise<void> {
-    await conversation.mutex.run(() => {
+    const wasMember = await conversation.mutex.run(() => {
+      if (conversation.participation !== "member") return false;
       conversation.participation = "removed";
+      conversation.pending = null;
       this.context.store.write((writer) => conversation.save(this.context.engine, writer));
+      return true;
     });
+    if (!wasMember) return;
     this.context.emit({ type: "GroupLeft", ...conversation.ref, reason: "removed" });
   }
 

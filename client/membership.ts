@@ -33,6 +33,7 @@ import {
 import { makeKeyPackages } from "./key_packages.ts";
 import {
   CONFLICT_PAUSE_MS,
+  FOLLOW_WAIT_MS,
   GROUP_INFO_BASE_BYTES,
   GROUP_INFO_BYTES_PER_MEMBER,
   KEY_PACKAGES_LOW,
@@ -40,12 +41,11 @@ import {
   LAST_RESORT_RENEWAL_MS,
   MAX_COMMIT_ATTEMPTS,
   MAX_EXPIRED_KEY_PACKAGES,
-  REQUEST_TIMEOUT_MS,
   SELF_UPDATE_AFTER_MS,
   SELF_UPDATE_MESSAGES,
   WELCOME_WAIT_MS,
 } from "./limits.ts";
-import { confirmedMembers } from "./naming.ts";
+import { listedAlike } from "./naming.ts";
 
 /** A change to commit, decided on the newest state of the group; null when nothing is left to do. */
 type Decide = (
@@ -55,11 +55,16 @@ type Decide = (
 /** Groups as their members change them. */
 export class Membership {
   readonly #joined = new Map<GroupId, Set<() => void>>();
+  readonly #joins = new Map<ChannelName, Promise<Conversation>>();
 
-  /** @param settle finds out what became of a pending commit of unknown fate */
   constructor(
     private readonly context: ClientContext,
-    private readonly settle: (conversation: Conversation) => Promise<void>,
+    private readonly recover: {
+      /** Finds out what became of a pending commit of unknown fate. */
+      settlePending(conversation: Conversation): Promise<void>;
+      /** Fetches missed commits. */
+      synchronize(conversation: Conversation): Promise<void>;
+    },
   ) {}
 
   /** Opens the direct message with `account`, or finds it. */
@@ -96,7 +101,15 @@ export class Membership {
   }
 
   /** Joins a channel, and opens it where nobody has yet. */
-  async joinChannel(channel: ChannelName, suite: SuiteId): Promise<Conversation> {
+  joinChannel(channel: ChannelName, suite: SuiteId): Promise<Conversation> {
+    const running = this.#joins.get(channel);
+    if (running !== undefined) return running; // two at once would each throw the other's leaf out
+    const joining = this.#join(channel, suite).finally(() => this.#joins.delete(channel));
+    this.#joins.set(channel, joining);
+    return joining;
+  }
+
+  async #join(channel: ChannelName, suite: SuiteId): Promise<Conversation> {
     const { context } = this;
     for (let attempt = 0; attempt < MAX_COMMIT_ATTEMPTS; attempt++) {
       const known = [...context.conversations.values()].find((conversation) =>
@@ -186,7 +199,9 @@ export class Membership {
     const heir = others.find((member) => context.contacts.nameOf(member) === member.account) ?? others[0];
     if (onlyAdmin && heir) await this.setAdmin(conversation, context.contacts.nameOf(heir), true);
     const statement = await context.engine.leaveStatement(context.device, conversation.group);
-    await context.relay().part(conversation.id, statement);
+    await context.relay().part(conversation.id, statement).catch((error) => {
+      if (!isAronaError(error, "FORBIDDEN", "NOT_FOUND")) throw error; // it knows already
+    });
     await conversation.mutex.run(() => {
       conversation.participation = "left";
       context.store.write((writer) => conversation.save(context.engine, writer, { pending: null }));
@@ -215,6 +230,11 @@ export class Membership {
   /** Joins a channel again whose missed commits are gone. */
   async rejoin(conversation: Conversation): Promise<void> {
     const { context } = this;
+    if (
+      conversation.participation !== "member" || context.conversations.get(conversation.id) !== conversation
+    ) {
+      return;
+    }
     conversation.participation = "stuck";
     context.store.write((writer) => conversation.save(context.engine, writer));
     this.rescue(conversation);
@@ -240,7 +260,7 @@ export class Membership {
       const { context } = this;
       for (let attempt = 0; attempt < MAX_COMMIT_ATTEMPTS; attempt++) {
         conversation.assertMember();
-        await this.settle(conversation);
+        await this.recover.settlePending(conversation);
         const from = conversation.group;
         const decision = await decide(from);
         if (decision === null) return;
@@ -264,13 +284,14 @@ export class Membership {
           }, () => this.confirm(conversation, hash));
           return;
         } catch (error) {
-          if (isAronaError(error, "CLOSED", "TIMEOUT")) throw error; // settle() finds out whether it won
+          if (!isAronaError(error) || isAronaError(error, "CLOSED", "TIMEOUT", "INTERNAL")) throw error; // settle() finds out whether it won
           await this.#setPending(conversation, null);
           if (!isAronaError(error, "CONFLICT")) throw error;
-          await conversation.epochAbove(from.epoch, {
+          const followed = await conversation.epochAbove(from.epoch, {
             schedule: context.clock.schedule.bind(context.clock),
-            timeoutMs: REQUEST_TIMEOUT_MS,
+            timeoutMs: FOLLOW_WAIT_MS,
           });
+          if (!followed) await this.recover.synchronize(conversation);
           await this.#pause(attempt);
         } finally {
           conversation.inFlight = null;
@@ -314,8 +335,11 @@ export class Membership {
       context.clock.now() - conversation.renewedAtMs >= SELF_UPDATE_AFTER_MS;
     if (!due || conversation.participation !== "member" || conversation.group.members.length < 2) return;
     conversation.ownMessages = 0;
+    const since = conversation.renewedAtMs;
     context.background(() =>
-      this.change(conversation, () => Promise.resolve({ change: { kind: "update" } }))
+      this.change(conversation, () =>
+        // Another change has renewed the leaf meanwhile.
+        Promise.resolve(conversation.renewedAtMs === since ? { change: { kind: "update" } } : null))
     );
   }
 
@@ -445,8 +469,9 @@ export class Membership {
 
   /** The members of a channel that this device has just joined, as far as the relay confirms their names. */
   async #named(conversation: Conversation): Promise<Member[]> {
-    const listed = await this.context.relay().members(conversation.id);
-    return confirmedMembers(conversation.group.members, listed);
+    // The commit has won already: without the list nobody is pinned yet, and nothing else is different.
+    const listed = await this.context.relay().members(conversation.id).catch(() => []);
+    return listedAlike(conversation.group.members, listed);
   }
 
   /** Members that go by `name` here. */

@@ -30,14 +30,20 @@ export function confirmedMembers(members: readonly Member[], listed: readonly Re
   });
 }
 
+/** Those of a channel's members whom the relay lists with the same identity; whoever differs is shown as somebody else. */
+export function listedAlike(members: readonly Member[], listed: readonly RelayMember[]): Member[] {
+  const byDevice = new Map(listed.map((entry) => [entry.device as string, entry]));
+  return members.filter(({ device, account, fingerprint }) => {
+    const entry = byDevice.get(device);
+    return entry?.account === account && entry.fingerprint === fingerprint;
+  });
+}
+
 /** Those of `members` whose identity the relay has under the same name. Asks about names that are not pinned yet only. */
 export async function confirmByLookup(context: ClientContext, members: readonly Member[]): Promise<Member[]> {
   const confirmed: Member[] = [];
   for (const member of members) {
-    if (context.contacts.get(member.account) !== undefined) {
-      confirmed.push(member); // pinned already: a difference is noted, a match costs nothing
-      continue;
-    }
+    if (context.contacts.get(member.account)?.fingerprint === member.fingerprint) continue; // pinned already
     if (await context.contacts.isConfirmed(member, context.relay())) confirmed.push(member);
   }
   return confirmed;

@@ -20,18 +20,15 @@ import { type ClientContext, randomId } from "./context.ts";
 import type { Conversation } from "./conversation.ts";
 import { type Content, encodeContent } from "./groups/mod.ts";
 import { applyContent } from "./inbox.ts";
-import {
-  MAX_OUTBOX_MESSAGES,
-  MAX_UNDELIVERED_MESSAGES,
-  OUTBOX_LIFETIME_MS,
-  REQUEST_TIMEOUT_MS,
-} from "./limits.ts";
+import { MAX_OUTBOX_MESSAGES, MAX_UNDELIVERED_MESSAGES, OUTBOX_LIFETIME_MS } from "./limits.ts";
 import { decodeOutboxRow, encodeOutboxRow, type OutboxRow, type SealedMessage } from "./outbox_row.ts";
 import type { StoreWriter } from "./store/mod.ts";
 
 /** Pauses after an answer that another try may change: the first, and the longest. */
 const RETRY_FIRST_MS = 250;
 const RETRY_LONGEST_MS = 60_000;
+/** How long a commit that is on its way may take before it is asked for. */
+const STALE_WAIT_MS = 5_000;
 /** Relay answers that another try cannot change. */
 const FINAL_CODES: readonly ErrorCode[] = [
   "NOT_FOUND",
@@ -110,12 +107,14 @@ export class Outbox {
   async sendEphemeral(conversation: Conversation, content: Content): Promise<void> {
     const { context } = this;
     if (!context.online || conversation.participation !== "member") return;
-    const sealed = await this.#seal(conversation, encodeContent(content), () => {});
-    await context.relay().link.submit({
-      flags: MessageFlag.EPHEMERAL,
-      group: fromHex(conversation.id),
-      ...sealed,
-    }).catch(() => {});
+    await this.#quietly(async () => {
+      const sealed = await this.#seal(conversation, encodeContent(content), () => {});
+      await context.relay().link.submit({
+        flags: MessageFlag.EPHEMERAL,
+        group: fromHex(conversation.id),
+        ...sealed,
+      });
+    });
   }
 
   /** Devices have an envelope: once all have, it is forgotten here. */
@@ -123,7 +122,7 @@ export class Outbox {
     const envelope = toHex(receipt.envelope);
     const row = this.#rows.find((row) => row.sealed !== null && toHex(row.sealed.envelope) === envelope);
     if (row !== undefined && receipt.delivered >= receipt.of) {
-      this.context.store.write((writer) => this.#forget(writer, row));
+      this.#forget(row);
       const conversation = this.context.conversations.get(row.group);
       if (conversation !== undefined) this.#reportSent(conversation, row, "delivered");
     }
@@ -149,8 +148,11 @@ export class Outbox {
       try {
         while (this.context.online && !this.#stopped.signal.aborted) {
           const boot = this.options.boot();
+          // A conversation that was entered anew is another object under the same id.
+          const current = this.context.conversations.get(conversation.id);
+          if (current === undefined) return;
           const row = this.#rows.find((row) => row.group === conversation.id && row.acceptedBoot !== boot);
-          if (row === undefined || !await this.#trySend(conversation, row, boot)) return;
+          if (row === undefined || !await this.#trySend(current, row, boot)) return;
         }
       } finally {
         this.#pumping.delete(conversation.id);
@@ -180,8 +182,9 @@ export class Outbox {
       const sealed = row.sealed?.epoch === epoch ? row.sealed : await this.#seal(
         conversation,
         row.content,
-        (writer, sealed) => this.#replace(writer, row, { sealed }),
+        (writer, sealed) => writer.put("outbox", row.id, encodeOutboxRow({ ...row, sealed })),
       );
+      Object.assign(row, { sealed });
       epoch = sealed.epoch;
       const { queued, full } = await context.relay().link.submit({
         flags: MessageFlag.RECEIPT,
@@ -199,14 +202,21 @@ export class Outbox {
   #accept(conversation: Conversation, row: OutboxRow, options: { boot: string; alone: boolean }): void {
     const { context } = this;
     const first = row.acceptedBoot === null;
+    const accepted = { ...row, acceptedBoot: options.boot };
+    const undelivered = this.#rows.filter((row) => row.acceptedBoot !== null);
+    const givenUp = undelivered.length >= MAX_UNDELIVERED_MESSAGES ? undelivered[0] : undefined;
     if (first) conversation.ownMessages++;
     context.store.write((writer) => {
-      if (options.alone) this.#forget(writer, row);
-      else this.#replace(writer, row, { acceptedBoot: options.boot });
-      const undelivered = this.#rows.filter((row) => row.acceptedBoot !== null);
-      if (undelivered.length > MAX_UNDELIVERED_MESSAGES) this.#forget(writer, undelivered[0]);
-      conversation.save(context.engine, writer);
+      if (options.alone) writer.delete("outbox", row.id);
+      else writer.put("outbox", row.id, encodeOutboxRow(accepted));
+      if (givenUp) writer.delete("outbox", givenUp.id);
+      if (context.conversations.get(conversation.id) === conversation) {
+        conversation.save(context.engine, writer);
+      }
     });
+    if (options.alone) this.#drop(row);
+    else Object.assign(row, accepted);
+    if (givenUp) this.#drop(givenUp);
     this.#retryMs = RETRY_FIRST_MS;
     this.#waiting.get(row.messageId)?.resolve();
     this.#waiting.delete(row.messageId);
@@ -228,13 +238,17 @@ export class Outbox {
         return false;
       case "STALE_EPOCH":
         // The commit that moved the group on is on its way in the stream.
-        await conversation.epochAbove(refusal.epoch, {
-          schedule: clock.schedule.bind(clock),
-          timeoutMs: REQUEST_TIMEOUT_MS,
-        });
+        if (
+          !await conversation.epochAbove(refusal.epoch, {
+            schedule: clock.schedule.bind(clock),
+            timeoutMs: STALE_WAIT_MS,
+          })
+        ) await this.#quietly(() => this.options.synchronize(conversation));
         return true;
       case "FORBIDDEN": // the relay knows more of the membership than this device
-        await this.options.synchronize(conversation);
+        // What waited in the mailbox is from before it, and comes first.
+        await this.context.relay().link.caughtUp;
+        await this.#quietly(() => this.options.synchronize(conversation));
         if (conversation.participation === "member") this.#fail(conversation, row, error);
         return true;
     }
@@ -251,8 +265,17 @@ export class Outbox {
     return true;
   }
 
+  /** A relay that does not answer now is asked again with the next try. */
+  async #quietly(action: () => Promise<void>): Promise<void> {
+    try {
+      await action();
+    } catch (error) {
+      if (!(error instanceof AronaError)) throw error;
+    }
+  }
+
   #fail(conversation: Conversation, row: OutboxRow, error: AronaError): void {
-    this.context.store.write((writer) => this.#forget(writer, row));
+    this.#forget(row);
     this.#waiting.get(row.messageId)?.reject(error);
     this.#waiting.delete(row.messageId);
     const { code, message: reason } = error;
@@ -263,14 +286,12 @@ export class Outbox {
     this.context.emit({ type: "MsgSent", ...conversation.ref, id: row.messageId, state });
   }
 
-  #replace(writer: StoreWriter, row: OutboxRow, change: Partial<OutboxRow>): void {
-    const changed = { ...row, ...change };
-    writer.put("outbox", row.id, encodeOutboxRow(changed));
-    Object.assign(row, change);
+  #forget(row: OutboxRow): void {
+    this.context.store.write((writer) => writer.delete("outbox", row.id));
+    this.#drop(row);
   }
 
-  #forget(writer: StoreWriter, row: OutboxRow): void {
-    writer.delete("outbox", row.id);
+  #drop(row: OutboxRow): void {
     const place = this.#rows.indexOf(row);
     if (place >= 0) this.#rows.splice(place, 1);
   }

@@ -289,6 +289,9 @@ export class RelayLink {
           : new AronaError("INTERNAL", "Cannot handle what the relay sent", { cause: error });
         this.connection.abort();
         this.#end(reason);
+        for (const left of this.#inbox.splice(0)) {
+          if (left.kind === "answer") left.waiting.reject(connectionEnded(reason));
+        }
         return this.handlers.onClosed(reason);
       }
     }
@@ -356,13 +359,15 @@ export class RelayLink {
     this.#cancelAck?.();
     for (const waiting of this.#waiting.values()) {
       waiting.cancelTimeout();
-      waiting.reject(
-        new AronaError("CLOSED", "Cannot get an answer: the connection ended", { cause: reason }),
-      );
+      waiting.reject(connectionEnded(reason));
     }
     this.#waiting.clear();
     this.#enqueue({ kind: "end", reason });
   }
+}
+
+function connectionEnded(cause: AronaError): AronaError {
+  return new AronaError("CLOSED", "Cannot get an answer: the connection ended", { cause });
 }
 
 /** The error that an ERROR frame's fields stand for. */

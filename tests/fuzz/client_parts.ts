@@ -57,7 +57,10 @@ export function createClient({ peer: { device }, group }: Seat) {
     background: (task) => void tasks.add(task().catch(lost)),
   };
   const inbox: Inbox = new Inbox(context, () => membership);
-  const membership = new Membership(context, (conversation) => inbox.settlePending(conversation));
+  const membership = new Membership(context, {
+    settlePending: (conversation) => inbox.settlePending(conversation),
+    synchronize: (conversation) => inbox.synchronize(conversation),
+  });
   return {
     context,
     membership,
