@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { parseLink, systemClock, toHex } from "../../proto/mod.ts";
+import { createGroupEngine } from "../../client/groups/mod.ts";
 import { encodeContact } from "../../client/identity/mod.ts";
 import { inWorld, type Person, type World } from "../helpers/world.ts";
 
@@ -218,6 +219,39 @@ Deno.test("ten people commit at once: all end in the same epoch, nobody is stuck
     assert.equal(everybody[0].client.find("#crowd").group.epoch, before + 10);
     await everybody[3].says(everybody[3].client.find("#crowd"), "all well");
     await Promise.all(everybody.map((person) => person.hears("all well")));
+  }));
+
+Deno.test("a client that is closed while it logs in ends, whenever that is", () =>
+  inWorld(async (world) => {
+    for (let turns = 0; turns < 24; turns++) {
+      const person = await world.person(`person${turns}`, { connect: false });
+      const connecting = person.client.connect();
+      connecting.catch(() => {}); // closed, or just in time
+      for (let turn = 0; turn < turns; turn++) await new Promise<void>((done) => setImmediate(done));
+      await person.client.close();
+    }
+  }));
+
+Deno.test("who was removed while a change of his own was under way is told so, and can go on", () =>
+  inWorld(async (world) => {
+    const [alice, bob] = await people(world, "alice", "bob");
+    const plans = await alice.client.createGroup("plans");
+    await alice.client.invite(plans, "bob");
+    const bobPlans = await bob.has("plans");
+    const before = bobPlans.group;
+    await bob.client.close();
+    await alice.client.remove(plans, "bob");
+    // As if bob's machine had stopped between making a commit and sending it.
+    bobPlans.pending = { hash: "00".repeat(32), next: before };
+    const engine = createGroupEngine({
+      crypto: world.crypto,
+      clock: systemClock,
+      trust: { check: () => "trusted" },
+    });
+    bob.store.write((writer) => bobPlans.save(engine, writer));
+    const again = await world.person("bob", { store: bob.store });
+    await again.until("to be removed", () => again.of("GroupLeft").length > 0);
+    await again.client.join("#elsewhere");
   }));
 
 Deno.test("a client that holds one relay's link refuses another relay at the same address", () =>
