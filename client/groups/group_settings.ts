@@ -26,9 +26,9 @@ export const MAX_BANNED = 512;
 const SETTINGS_VERSION = 1;
 const FINGERPRINT_BYTES = 32;
 const MAX_NAME_BYTES = 4 * MAX_GROUP_NAME_CHARACTERS;
-/** Control characters, line and paragraph separators, and the marks that turn the writing direction. */
 /** A channel, a person, an id; and the brackets that names are shown in. */
 const MISLEADING = /^[#@]|^[0-9a-f]{32}$|[[\]]/;
+/** Control characters, line and paragraph separators, and the marks that turn the writing direction. */
 const UNPRINTABLE = /[\p{Cc}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/u;
 
 /** Kinds of groups and their codes. */
