@@ -606,17 +606,6 @@ export class AronaClient {
   }
 }
 
-/** The profile's account name, without opening a client; null where there is none yet. */
-export function savedAccount(store: Store): string | null {
-  const row = store.get("profile", "identity");
-  return row === null ? null : decodeIdentity(row).account;
-}
-
-/** Whether a profile has a relay saved. */
-export function hasSavedRelay(store: Store): boolean {
-  return store.get("profile", "relay") !== null;
-}
-
 function chooseRelay(saved: Uint8Array | null, link: string | undefined): KnownRelay {
   const known = saved === null ? null : decodeKnownRelay(saved);
   if (link === undefined) {

@@ -1,13 +1,6 @@
 /** What the parts of a client share: its ports, its conversations, and the way to the relay. */
 
-import {
-  type AccountName,
-  AronaError,
-  type Clock,
-  type CryptoProvider,
-  type Fingerprint,
-  type GroupId,
-} from "../proto/mod.ts";
+import type { AccountName, Clock, CryptoProvider, Fingerprint, GroupId } from "../proto/mod.ts";
 import type { Contacts } from "./contacts.ts";
 import type { Conversation } from "./conversation.ts";
 import type { ClientEvent } from "./events.ts";
@@ -37,13 +30,4 @@ export interface ClientContext {
 /** A random id of 16 bytes. */
 export function randomId(crypto: CryptoProvider): Uint8Array<ArrayBuffer> {
   return crypto.randomBytes(16);
-}
-
-/** @throws {AronaError} `NOT_FOUND` */
-export function conversationById(context: ClientContext, id: GroupId): Conversation {
-  const conversation = context.conversations.get(id);
-  if (conversation === undefined) {
-    throw new AronaError("NOT_FOUND", "Cannot find conversation: this device is not in it");
-  }
-  return conversation;
 }

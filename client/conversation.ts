@@ -4,6 +4,7 @@ import {
   AronaError,
   ByteReader,
   ByteWriter,
+  type Clock,
   fromUtf8,
   type GroupId,
   isAronaError,
@@ -85,13 +86,13 @@ export class Conversation {
   /** Resolves true when the epoch is over `epoch`, false after `timeoutMs`. */
   async epochAbove(
     epoch: number,
-    options: { schedule: (ms: number, action: () => void) => () => void; timeoutMs: number },
+    options: { clock: Pick<Clock, "schedule">; timeoutMs: number },
   ): Promise<boolean> {
     if (this.group.epoch > epoch) return true;
     const { promise, resolve } = Promise.withResolvers<boolean>();
     const wake = () => this.group.epoch > epoch && resolve(true);
     this.#epochWaiters.add(wake);
-    const cancel = options.schedule(options.timeoutMs, () => resolve(false));
+    const cancel = options.clock.schedule(options.timeoutMs, () => resolve(false));
     try {
       return await promise;
     } finally {

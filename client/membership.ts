@@ -24,7 +24,6 @@ import {
   type Group,
   type GroupChange,
   type GroupKind,
-  MANDATORY_SUITE,
   type Member,
   SUITE_IDS,
   type SuiteId,
@@ -288,7 +287,7 @@ export class Membership {
           await this.#setPending(conversation, null);
           if (!isAronaError(error, "CONFLICT")) throw error;
           const followed = await conversation.epochAbove(from.epoch, {
-            schedule: context.clock.schedule.bind(context.clock),
+            clock: context.clock,
             timeoutMs: FOLLOW_WAIT_MS,
           });
           if (!followed) await this.recover.synchronize(conversation);
@@ -613,9 +612,6 @@ function adminName(context: ClientContext, group: Group): string {
   const admin = group.members.find((member) => member.admin);
   return admin === undefined ? "?" : context.contacts.nameOf(admin);
 }
-
-/** The suite of a new group where nobody chose one. */
-export const DEFAULT_SUITE: SuiteId = MANDATORY_SUITE;
 
 function unknownAccount(account: string): AronaError {
   return new AronaError("NOT_FOUND", `Cannot find @${account}: nobody on this relay has that name`, {

@@ -1,7 +1,6 @@
 /** Arona's client: for the terminal, for commands, and for bots. */
 
 export { AronaClient, type ClientOptions, type MemberInfo, openClient } from "./client.ts";
-export { hasSavedRelay, savedAccount } from "./client.ts";
 export { type Conversation, type Participation } from "./conversation.ts";
 export { type ClientEvent, type ClientEventType, type ConversationRef, type EventOf } from "./events.ts";
 export { type HistoryEntry, type StoredMessage } from "./history.ts";

@@ -15,28 +15,18 @@ import type { RelayMember } from "./session/relay_api.ts";
  * @throws {AronaError} `BAD_CERTIFICATE` where a member shows another identity than the relay has for the name
  */
 export function confirmedMembers(members: readonly Member[], listed: readonly RelayMember[]): Member[] {
-  const byDevice = new Map(listed.map((entry) => [entry.device as string, entry]));
-  return members.filter((member) => {
-    const entry = byDevice.get(member.device);
-    if (entry === undefined) return false; // left already, or came a moment ago
-    if (entry.account !== member.account || entry.fingerprint !== member.fingerprint) {
-      throw new AronaError(
-        "BAD_CERTIFICATE",
-        `Cannot enter the group: somebody in it shows an identity that is not ${member.account}'s`,
-        { hint: "Do not trust who invited you. Ask whoever runs the relay." },
-      );
-    }
-    return true;
-  });
+  const { alike, different } = compare(members, listed);
+  if (different.length === 0) return alike;
+  throw new AronaError(
+    "BAD_CERTIFICATE",
+    `Cannot enter the group: somebody in it shows an identity that is not ${different[0].account}'s`,
+    { hint: "Do not trust who invited you. Ask whoever runs the relay." },
+  );
 }
 
 /** Those of a channel's members whom the relay lists with the same identity; whoever differs is shown as somebody else. */
 export function listedAlike(members: readonly Member[], listed: readonly RelayMember[]): Member[] {
-  const byDevice = new Map(listed.map((entry) => [entry.device as string, entry]));
-  return members.filter(({ device, account, fingerprint }) => {
-    const entry = byDevice.get(device);
-    return entry?.account === account && entry.fingerprint === fingerprint;
-  });
+  return compare(members, listed).alike;
 }
 
 /** Those of `members` whose identity the relay has under the same name. Asks about names that are not pinned yet only. */
@@ -47,4 +37,21 @@ export async function confirmByLookup(context: ClientContext, members: readonly 
     if (await context.contacts.isConfirmed(member, context.relay())) confirmed.push(member);
   }
   return confirmed;
+}
+
+/** Members that are not listed are in neither part: they have left already, or came a moment ago. */
+function compare(
+  members: readonly Member[],
+  listed: readonly RelayMember[],
+): { alike: Member[]; different: Member[] } {
+  const byDevice = new Map(listed.map((entry) => [entry.device, entry]));
+  const alike: Member[] = [];
+  const different: Member[] = [];
+  for (const member of members) {
+    const entry = byDevice.get(member.device);
+    if (entry === undefined) continue;
+    const same = entry.account === member.account && entry.fingerprint === member.fingerprint;
+    (same ? alike : different).push(member);
+  }
+  return { alike, different };
 }

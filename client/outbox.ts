@@ -240,7 +240,7 @@ export class Outbox {
         // The commit that moved the group on is on its way in the stream.
         if (
           !await conversation.epochAbove(refusal.epoch, {
-            schedule: clock.schedule.bind(clock),
+            clock,
             timeoutMs: STALE_WAIT_MS,
           })
         ) await this.#quietly(() => this.options.synchronize(conversation));

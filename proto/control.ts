@@ -106,7 +106,7 @@ export function decodeControl(body: Uint8Array, objects: ObjectAssembler): Contr
  * All objects of a connection together stay under {@link MAX_OBJECT_BYTES}.
  */
 export class ObjectAssembler {
-  readonly #objects = new Map<number, { bytes: Uint8Array; filled: number }>();
+  readonly #objects = new Map<number, { bytes: Uint8Array; filled: number; readonly total: number }>();
   #heldBytes = 0;
 
   /** @throws {AronaError} `BAD_FRAME`, `TOO_LARGE` */
@@ -122,12 +122,11 @@ export class ObjectAssembler {
         throw new AronaError("TOO_LARGE", `Cannot receive object: ${total} bytes more than are allowed`);
       }
       // Room is made for what has arrived only, so that a header alone costs the receiver nothing.
-      object = { bytes: new Uint8Array(Math.min(total, chunk.length)), filled: 0 };
+      object = { bytes: new Uint8Array(Math.min(total, chunk.length)), filled: 0, total };
       this.#objects.set(number, object);
       this.#heldBytes += total;
-      this.#totals.set(number, total);
     }
-    if (this.#totals.get(number) !== total || offset !== object.filled || chunk.length > total - offset) {
+    if (object.total !== total || offset !== object.filled || chunk.length > total - offset) {
       throw new AronaError("BAD_FRAME", "Cannot receive object: its chunks do not fit together");
     }
     const needed = offset + chunk.length;
@@ -143,17 +142,13 @@ export class ObjectAssembler {
   /** Hands out a complete object and forgets it. @throws {AronaError} `BAD_FRAME` */
   take(number: number): Uint8Array {
     const object = this.#objects.get(number);
-    const total = this.#totals.get(number);
-    if (object === undefined || object.filled !== total) {
+    if (object === undefined || object.filled !== object.total) {
       throw new AronaError("BAD_FRAME", `Cannot decode request: object ${number} is not complete`);
     }
     this.#objects.delete(number);
-    this.#totals.delete(number);
-    this.#heldBytes -= total;
+    this.#heldBytes -= object.total;
     return object.bytes;
   }
-
-  readonly #totals = new Map<number, number>();
 }
 
 /** The OBJECT frames of `bytes` under `number`. */

@@ -5,7 +5,7 @@
  * key out of its bytes, because whoever gets a certificate gets the key beside it (in AUTH, in an MLS leaf).
  */
 
-import { ByteReader, ByteWriter, concatBytes, fromUtf8, toHex, utf8 } from "./bytes.ts";
+import { ByteReader, ByteWriter, concatBytes, fromHex, fromUtf8, toHex, utf8 } from "./bytes.ts";
 import type { CryptoProvider, MlDsaName } from "./crypto/provider.ts";
 import { AronaError } from "./errors.ts";
 
@@ -174,17 +174,13 @@ function certificateHead(certificate: DeviceCertificate): Uint8Array {
   return new ByteWriter().u8(CERTIFICATE_VERSION).u8(certificate.algorithm).vector16(
     utf8(certificate.account),
   )
-    .raw(hexBytes(certificate.device)).u64(certificate.notBeforeMs).u64(certificate.notAfterMs)
+    .raw(fromHex(certificate.device)).u64(certificate.notBeforeMs).u64(certificate.notAfterMs)
     .raw(certificate.identityKey).finish();
 }
 
 function certificateStatement(certificate: DeviceCertificate, deviceKey: Uint8Array): Uint8Array {
   return new ByteWriter().vector16(utf8(CERTIFICATE_LABEL)).raw(certificateHead(certificate)).raw(deviceKey)
     .finish();
-}
-
-function hexBytes(hex: string): Uint8Array {
-  return Uint8Array.from({ length: hex.length / 2 }, (_, i) => parseInt(hex.slice(2 * i, 2 * i + 2), 16));
 }
 
 function parseHex16(text: unknown, what: string): string {

@@ -16,7 +16,7 @@ import {
 } from "../../proto/mod.ts";
 import { openSqliteRelayStore, type RelayStore } from "../../server/mod.ts";
 import { RelayProcess } from "./relay_process.ts";
-import type { Row } from "./rows.ts";
+import { median, type Row } from "./rows.ts";
 
 const CHANNEL = "#bench";
 const JOINS = 5;
@@ -117,8 +117,4 @@ async function fillChannel(crypto: CryptoProvider, store: RelayStore, members: n
     });
     group = next;
   }
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1];
 }

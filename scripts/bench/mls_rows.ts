@@ -21,7 +21,7 @@ import {
   systemClock,
   toHex,
 } from "../../proto/mod.ts";
-import type { Row } from "./rows.ts";
+import { median, type Row } from "./rows.ts";
 
 const SUITE: SuiteId = 0x0052;
 const YEAR_MS = 365 * 86_400_000;
@@ -67,7 +67,7 @@ export async function mlsRows(crypto: CryptoProvider, sizes: readonly number[]):
       }
       rows.push({
         row: `MLS ${operation}, ${size} members, ${crypto.name}${bytes ? `, ${bytes} B` : ""}`,
-        value: times.sort((a, b) => a - b)[times.length >> 1],
+        value: median(times),
         unit: "ms",
         budget: BUDGETS[`${operation} ${size}`],
       });

@@ -16,7 +16,7 @@ import { connectTcp } from "../../proto/mod.ts";
 import { openSqliteRelayStore } from "../../server/mod.ts";
 import { makeRawIdentity, RawDevice, type RawIdentity } from "./raw_device.ts";
 import { RelayProcess } from "./relay_process.ts";
-import type { Row } from "./rows.ts";
+import { median, type Row } from "./rows.ts";
 
 /** Messages that one account may send at once (the relay's burst), less some. */
 const BURST = 80;
@@ -243,9 +243,4 @@ async function latency(
 
 function settle(): Promise<void> {
   return new Promise((wake) => setTimeout(wake, 1_000));
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)];
 }

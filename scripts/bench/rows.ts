@@ -8,6 +8,11 @@ export interface Row {
   readonly budget?: number;
 }
 
+/** The middle of some figures. */
+export function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[values.length >> 1];
+}
+
 /** Prints a row as one line of text or of JSON. */
 export function printRow(row: Row, json: boolean): void {
   if (json) return console.log(JSON.stringify(row));

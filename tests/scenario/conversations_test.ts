@@ -210,7 +210,7 @@ Deno.test("ten people commit at once: all end in the same epoch, nobody is stuck
     await Promise.all(everybody.map((person) => person.client.renewKeys(person.client.find("#crowd"))));
     for (const person of everybody) {
       const followed = await person.client.find("#crowd").epochAbove(before + 9, {
-        schedule: systemClock.schedule,
+        clock: systemClock,
         timeoutMs: 20_000,
       });
       assert.ok(followed, `${person.name} is stuck`);
