@@ -34,5 +34,6 @@ export { RecordOpener } from "./record_opener.ts";
 export { RecordSealer } from "./record_sealer.ts";
 export { ReplayGuard } from "./replay_guard.ts";
 export * from "./secure_connection.ts";
+export * from "./statement.ts";
 export { connectTcp, listenTcp } from "./tcp.ts";
 export * from "./transport.ts";

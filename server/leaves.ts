@@ -1,25 +1,12 @@
 /** PART: a device leaves at once; the members left are asked, one after the other, to commit the Remove of its leaf. */
 
-import {
-  AronaError,
-  ByteWriter,
-  type DeviceId,
-  fromHex,
-  type GroupId,
-  SignatureAlgorithm,
-  signatureName,
-  utf8,
-} from "../proto/mod.ts";
-import type { Clock, CryptoProvider } from "../proto/mod.ts";
+import { AronaError, type Clock, type DeviceId, type GroupId } from "../proto/mod.ts";
 import type { Listener } from "./bus.ts";
 import type { GroupState } from "./group_directory.ts";
 import { LEAVE_ASK_INTERVAL_MS } from "./limits.ts";
 import type { Answer, Caller, Services } from "./services.ts";
+import { isStatementSound } from "./statements.ts";
 import type { StoredLeaver } from "./store.ts";
-
-const LEAVE_LABEL = "arona leave v1";
-const LEAF_KEY_HASH_BYTES = 32;
-const ML_DSA_44_SIGNATURE_BYTES = 2_420;
 
 interface Search {
   readonly leaver: StoredLeaver;
@@ -37,12 +24,8 @@ export async function part(
   request: { group: GroupId; statement: Uint8Array | null },
 ): Promise<Answer> {
   const { group, statement } = request;
-  const valid = statement === null || await isLeaveStatement(services.crypto, {
-    group,
-    statement,
-    device: caller.device,
-    deviceKey: services.store.device(caller.device)?.deviceKey ?? new Uint8Array(),
-  });
+  const valid = statement === null ||
+    await isStatementSound(services, caller, { kind: "leave", group, bytes: statement });
   if (!valid) throw new AronaError("BAD_REQUEST", "Cannot leave the group: the leave statement is not valid");
   // Looked up after the wait: the group may have changed meanwhile.
   const state = services.groups.find(group);
@@ -60,30 +43,6 @@ export async function part(
     services.leaves.ask(state, leaver);
   }
   return { fields: {} };
-}
-
-/**
- * Whether `statement` has the right form, and the right signature where it is by the key that the relay knows, which is the ML-DSA-44
- * one. An ML-DSA-65 leaf key is known to the members only; they check every statement in any case.
- */
-export async function isLeaveStatement(
-  crypto: CryptoProvider,
-  options: { group: GroupId; device: DeviceId; deviceKey: Uint8Array; statement: Uint8Array },
-): Promise<boolean> {
-  const hash = options.statement.subarray(0, LEAF_KEY_HASH_BYTES);
-  const signature = options.statement.subarray(LEAF_KEY_HASH_BYTES);
-  if (signature.length === 3_309) return true;
-  if (signature.length !== ML_DSA_44_SIGNATURE_BYTES) return false;
-  const signed = new ByteWriter().vector16(utf8(LEAVE_LABEL)).raw(fromHex(options.group)).raw(
-    fromHex(options.device),
-  )
-    .raw(hash).finish();
-  return await crypto.verify(
-    signatureName(SignatureAlgorithm.ML_DSA_44),
-    options.deviceKey,
-    signed,
-    signature,
-  );
 }
 
 /** Looks for members that commit the Removes. */

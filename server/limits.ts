@@ -96,8 +96,6 @@ export const MAX_WELCOMES_PER_INVITER = 8;
 export const MAX_WELCOME_BYTES_PER_DEVICE = 67_108_864;
 /** How long one member has to commit a leaver's Remove before the next one is asked. */
 export const LEAVE_ASK_INTERVAL_MS = 10_000;
-/** Leave statement: hash 32 and an ML-DSA-44 or ML-DSA-65 signature. */
-export const MAX_LEAVE_STATEMENT_BYTES = 32 + 3_309;
 
 // Accounts and keys
 

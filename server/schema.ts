@@ -13,6 +13,7 @@ import {
   MAX_GROUP_MEMBERS,
   MAX_GROUP_NAME_CHARACTERS,
   MAX_KEY_PACKAGES_PER_DEVICE,
+  MAX_STATEMENT_BYTES,
   parseAccountName,
   parseChannelName,
   parseDeviceId,
@@ -23,7 +24,6 @@ import {
   MAX_BANNED_PER_GROUP,
   MAX_COMMIT_BYTES,
   MAX_KEY_PACKAGE_BYTES,
-  MAX_LEAVE_STATEMENT_BYTES,
 } from "./limits.ts";
 import type { GroupKind } from "./store.ts";
 
@@ -142,7 +142,7 @@ export function parseRequest(type: number, control: Control): Request {
       return {
         kind: "part",
         group: groupId(fields),
-        statement: blobs.length === 0 ? null : blob(blobs, 0, MAX_LEAVE_STATEMENT_BYTES),
+        statement: blobs.length === 0 ? null : blob(blobs, 0, MAX_STATEMENT_BYTES),
       };
     case FrameType.KEYS:
       return parseKeys(fields, blobs);

@@ -1,10 +1,10 @@
 /** Translates decoded commits and trees into the plain terms of the group's rules. */
 
-import type { CryptoProvider, GroupId } from "../../proto/mod.ts";
+import { type CryptoProvider, type GroupId, toHex } from "../../proto/mod.ts";
 import type { LeafReader, Occupant } from "./credential.ts";
 import { checkLeafSize, readContextExtensions } from "./group_context.ts";
-import { readLeaveStatements } from "./leave.ts";
-import type { DecodedCommit } from "./mls_codec.ts";
+import { readStatements } from "./statements.ts";
+import { type DecodedCommit, encodeKeyPackage } from "./mls_codec.ts";
 import {
   defaultProposalTypes,
   type GroupContextExtension,
@@ -52,13 +52,28 @@ export function viewGroup(
  */
 export async function viewCommit(
   commit: DecodedCommit,
-  options: { crypto: CryptoProvider; leaves: LeafReader; suite: SuiteId; id: GroupId; group: PolicyGroup },
+  options: {
+    crypto: CryptoProvider;
+    leaves: LeafReader;
+    suite: SuiteId;
+    id: GroupId;
+    /** Before the commit. */
+    epoch: number;
+    group: PolicyGroup;
+  },
 ): Promise<CommitView> {
-  const { crypto, leaves, suite, id, group } = options;
-  const proposals = commit.proposals.map((proposal) => viewProposal(leaves, proposal));
+  const { crypto, leaves, suite, id, epoch, group } = options;
+  const proposals = commit.proposals.map((proposal) => viewProposal(crypto, leaves, proposal));
   const gone = new Set(proposals.map((proposal) => proposal.kind === "remove" ? proposal.leaf : -1));
   const hasAuthenticatedData = commit.authenticatedData.length > 0;
   if (commit.path) checkLeafSize(commit.path.leafNode);
+  const statements = await readStatements(crypto, {
+    suite,
+    group: id,
+    epoch,
+    removed: group.occupants.filter(({ leaf }) => gone.has(leaf)),
+    authenticatedData: commit.authenticatedData,
+  });
   return {
     committer: commit.sender,
     proposals,
@@ -68,14 +83,7 @@ export async function viewCommit(
         nodeKeys: commit.path.nodes.map((node) => node.hpkePublicKey),
       }
       : null,
-    leavers: hasAuthenticatedData
-      ? await readLeaveStatements(crypto, {
-        suite,
-        group: id,
-        removed: group.occupants.filter(({ leaf }) => gone.has(leaf)),
-        authenticatedData: commit.authenticatedData,
-      })
-      : new Set(),
+    ...statements,
     hasAuthenticatedData,
   };
 }
@@ -88,7 +96,7 @@ export function lifetimeOf(keyPackage: KeyPackage): Lifetime {
   return { notBeforeMs: Number(notBefore) * 1_000, notAfterMs: Number(notAfter) * 1_000 };
 }
 
-function viewProposal(leaves: LeafReader, proposal: Proposal): ProposalView {
+function viewProposal(crypto: CryptoProvider, leaves: LeafReader, proposal: Proposal): ProposalView {
   switch (proposal.proposalType) {
     case defaultProposalTypes.add:
       if (!("add" in proposal)) break;
@@ -97,6 +105,7 @@ function viewProposal(leaves: LeafReader, proposal: Proposal): ProposalView {
         kind: "add",
         occupant: leaves.read(proposal.add.keyPackage.leafNode, -1),
         lifetime: lifetimeOf(proposal.add.keyPackage),
+        keyPackage: toHex(crypto.digest("SHA-256", encodeKeyPackage(proposal.add.keyPackage))),
       };
     case defaultProposalTypes.remove:
       if (!("remove" in proposal)) break;

@@ -31,7 +31,6 @@ import {
   inspectKeyPackage,
   makeKeyPackage,
 } from "./key_package.ts";
-import { makeLeaveStatement } from "./leave.ts";
 import { type DecodedCommit, decodeGroupInfo, decodeWelcome, keyPackageReference } from "./mls_codec.ts";
 import {
   commitProposals,
@@ -48,6 +47,7 @@ import { deactivated } from "./mls_secrets.ts";
 import { checkCommit, checkMembership, LATE_READER_GRACE_MS } from "./policy.ts";
 import { addedBy, planCommit, removedBy } from "./proposals.ts";
 import { decodeState, encodeState, joinParts, ratchetTreeOf, splitParts } from "./state_codec.ts";
+import { makeLeaveStatement, makeReturnStatement } from "./statements.ts";
 import { parseSuiteId, SUITE_IDS, type SuiteId, SUITES } from "./suite.ts";
 
 /** Largest commit: room for some added devices, and for a path to every member of a blank tree. */
@@ -69,7 +69,8 @@ export function createGroupEngine(
     const group = viewGroup(leaves, state);
     const suite = parseSuiteId(state.groupContext.cipherSuite);
     const id = groupIdOf(state);
-    const view = await viewCommit(commit, { crypto, leaves, suite, id, group });
+    const epoch = Number(state.groupContext.epoch);
+    const view = await viewCommit(commit, { crypto, leaves, suite, id, epoch, group });
     checkCommit(group, view, { nowMs: clock.now(), graceMs });
   }
 
@@ -150,7 +151,14 @@ export function createGroupEngine(
         privateKeys: made.privatePackage,
         resync,
       });
-      const judged = await viewCommit(decoded, { crypto, leaves, suite, id: expect.group, group: view });
+      const judged = await viewCommit(decoded, {
+        crypto,
+        leaves,
+        suite,
+        id: expect.group,
+        epoch: Number(groupInfo.groupContext.epoch),
+        group: view,
+      });
       checkCommit(view, judged, { nowMs, graceMs: 0 });
       return { next: wrap(state), commit };
     },
@@ -213,6 +221,10 @@ export function createGroupEngine(
         occupant: requireOccupant(leaves, ratchetTree, privatePath.leafIndex),
         privateKey: device.keys[group.suite].privateKey,
       });
+    },
+
+    returnStatement(device, options) {
+      return makeReturnStatement(crypto, device, options);
     },
 
     async encrypt(group, plaintext) {

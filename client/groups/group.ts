@@ -70,8 +70,15 @@ export type GroupChange =
   | {
     readonly kind: "remove";
     readonly devices: readonly DeviceId[];
-    /** Leave statements, for what an admin does not do. */
+    /** Statements of who goes, for what an admin does not do. */
     readonly statements?: readonly Uint8Array[];
+  }
+  /** Gives a device that has lost its state a new leaf. */
+  | {
+    readonly kind: "replace";
+    readonly device: DeviceId;
+    readonly keyPackage: Uint8Array;
+    readonly statement: Uint8Array;
   }
   | { readonly kind: "update" }
   | {
@@ -152,6 +159,11 @@ export interface GroupEngine {
   /** Applies somebody else's commit. */
   process(group: Group, commit: Uint8Array): Promise<{ next: Group; summary: CommitSummary }>;
   leaveStatement(device: LocalDevice, group: Group): Promise<Uint8Array>;
+  /** Asks for a new leaf in a group whose state this device has lost. @param options.epoch the group's, as the relay says */
+  returnStatement(
+    device: LocalDevice,
+    options: { suite: SuiteId; group: GroupId; epoch: number; keyPackage: Uint8Array },
+  ): Promise<Uint8Array>;
 
   encrypt(group: Group, plaintext: Uint8Array): Promise<{ next: Group; ciphertext: Uint8Array }>;
   /** Opens a message of this epoch or of the two before it. `sender` is as of the message's epoch. */

@@ -28,7 +28,13 @@ export interface PolicyGroup {
 
 /** A proposal in plain terms. */
 export type ProposalView =
-  | { readonly kind: "add"; readonly occupant: Occupant; readonly lifetime: Lifetime }
+  | {
+    readonly kind: "add";
+    readonly occupant: Occupant;
+    readonly lifetime: Lifetime;
+    /** SHA-256 of the KeyPackage, hexadecimal. */
+    readonly keyPackage: string;
+  }
   | { readonly kind: "remove"; readonly leaf: number }
   | { readonly kind: "settings"; readonly settings: GroupSettings }
   | { readonly kind: "external_init" }
@@ -47,8 +53,10 @@ export interface CommitView {
   readonly proposals: readonly ProposalView[];
   /** The committer's new leaf and the new keys above it. */
   readonly path: { readonly occupant: Occupant; readonly nodeKeys: readonly Uint8Array[] } | null;
-  /** Removed leaves that have signed that they leave. */
+  /** Removed leaves that anybody may remove, by a statement. */
   readonly leavers: ReadonlySet<number>;
+  /** Removed leaves that anybody may replace, by a statement, with the hash of the KeyPackage that comes instead. */
+  readonly returns: ReadonlyMap<number, string>;
   /** Whether there is authenticated data. */
   readonly hasAuthenticatedData: boolean;
 }
@@ -69,13 +77,14 @@ export function checkCommit(group: PolicyGroup, commit: CommitView, time: Policy
   const changes = proposals.filter((proposal) => proposal.kind === "settings");
   const other = proposals.find((proposal) => proposal.kind === "other");
   if (other) refuse(`a proposal of type ${other.type} is not allowed`);
-  if (adds.length > 0 && adds.length < proposals.length) refuse("additions stand alone");
   if (changes.length > 1) refuse("it changes the settings twice");
   if (commit.hasAuthenticatedData && (removes.length === 0 || commit.committer === null)) {
-    refuse("it has authenticated data without a leaver");
+    refuse("it has authenticated data without anybody whom it is about");
   }
   const removed = removes.map(({ leaf }) => occupantOf(group, leaf));
   if (new Set(removed.map(({ leaf }) => leaf)).size < removed.length) refuse("it removes somebody twice");
+  if (commit.returns.size > 0) checkReplacement(commit, { adds, removed });
+  else if (adds.length > 0 && adds.length < proposals.length) refuse("additions stand alone");
 
   if (commit.committer === null) {
     checkExternal(group, { ...commit, removed }, time);
@@ -83,7 +92,7 @@ export function checkCommit(group: PolicyGroup, commit: CommitView, time: Policy
     checkMember(group, { ...commit, committer: occupantOf(group, commit.committer), removed });
   }
   if (changes.length === 1) checkSettings(group, changes[0].settings, removed);
-  checkAdditions(group, adds, time);
+  checkAdditions({ ...group, ...afterRemoval(group, removed) }, adds, time);
   if (commit.path) checkPathKeys(group, commit.path, removed);
 }
 
@@ -126,6 +135,8 @@ function checkMember(
   const { settings } = group;
   const { committer, path } = commit;
   const isAdmin = settings.admins.includes(committer.fingerprint);
+  const isOwn = (other: Occupant) =>
+    other.fingerprint === committer.fingerprint && other.account === committer.account;
   for (const proposal of commit.proposals) {
     switch (proposal.kind) {
       case "external_init":
@@ -136,7 +147,9 @@ function checkMember(
         if (!isAdmin) refuse("only an admin may change settings");
         break;
       case "add":
-        if (settings.kind === "dm" && !isAdmin) refuse("only who opened a direct message may add to it");
+        if (settings.kind === "dm" && !isAdmin && !isOwn(proposal.occupant) && commit.returns.size === 0) {
+          refuse("only who opened a direct message may add somebody to it");
+        }
         if (settings.banned.includes(committer.fingerprint)) refuse("a banned identity may not add anybody");
         break;
       case "remove":
@@ -146,7 +159,8 @@ function checkMember(
   }
   for (const one of commit.removed) {
     if (one.leaf === committer.leaf) refuse("nobody removes the own leaf");
-    const allowed = isAdmin || commit.leavers.has(one.leaf) || one.fingerprint === committer.fingerprint;
+    const allowed = isAdmin || commit.leavers.has(one.leaf) || commit.returns.has(one.leaf) ||
+      one.fingerprint === committer.fingerprint;
     if (!allowed) refuse("only an admin may remove somebody else");
   }
   if (path === null) return;
@@ -155,6 +169,24 @@ function checkMember(
     path.occupant.account === committer.account &&
     sameKey(path.occupant.signatureKey, committer.signatureKey);
   if (!same) refuse("the committer's new leaf is somebody else");
+}
+
+/** A device that has lost its state gets another leaf: one Remove and one Add of the same device, and nothing else. */
+function checkReplacement(
+  commit: CommitView,
+  { adds, removed }: {
+    adds: readonly Extract<ProposalView, { kind: "add" }>[];
+    removed: readonly Occupant[];
+  },
+): void {
+  const [add] = adds;
+  const [former] = removed;
+  if (commit.proposals.length !== 2 || adds.length !== 1 || removed.length !== 1) {
+    refuse("a device that comes back is all that its commit is about");
+  }
+  const same = add.occupant.device === former.device && add.occupant.account === former.account &&
+    add.occupant.fingerprint === former.fingerprint && add.keyPackage === commit.returns.get(former.leaf);
+  if (!same) refuse("somebody else comes in the place of a device that comes back");
 }
 
 function checkExternal(
@@ -226,8 +258,7 @@ function checkPathKeys(
   path: NonNullable<CommitView["path"]>,
   removed: readonly Occupant[],
 ): void {
-  const gone = removed.map(({ encryptionKey }) => encryptionKey);
-  const keys = group.nodeKeys.filter((key) => !gone.some((one) => sameKey(one, key)));
+  const keys = [...afterRemoval(group, removed).nodeKeys];
   for (const key of [path.occupant.encryptionKey, ...path.nodeKeys]) {
     checkNewKey(key, keys);
     keys.push(key);
@@ -247,6 +278,18 @@ function checkNewKey(key: Uint8Array, keys: readonly Uint8Array[]): void {
 
 function occupantOf(group: PolicyGroup, leaf: number): Occupant {
   return group.occupants.find((one) => one.leaf === leaf) ?? refuse(`there is nobody at leaf ${leaf}`);
+}
+
+/** Who is left, and the keys, once `removed` are gone. */
+function afterRemoval(
+  group: PolicyGroup,
+  removed: readonly Occupant[],
+): Pick<PolicyGroup, "occupants" | "nodeKeys"> {
+  const gone = removed.map(({ encryptionKey }) => encryptionKey);
+  return {
+    occupants: without(group.occupants, removed),
+    nodeKeys: group.nodeKeys.filter((key) => !gone.some((one) => sameKey(one, key))),
+  };
 }
 
 function without(occupants: readonly Occupant[], removed: readonly Occupant[]): Occupant[] {

@@ -1,6 +1,6 @@
 /** From a change that somebody wants to the proposals that a commit holds, and back to whom it concerns. */
 
-import { AronaError, concatBytes, type DeviceId } from "../../proto/mod.ts";
+import { AronaError, type DeviceId } from "../../proto/mod.ts";
 import { readOccupants } from "./commit_view.ts";
 import type { LeafReader, Occupant } from "./credential.ts";
 import type { GroupChange } from "./group.ts";
@@ -15,6 +15,7 @@ import {
   type Proposal,
   type RatchetTree,
 } from "./mls_library.ts";
+import { joinStatements } from "./statements.ts";
 import { parseSuiteId } from "./suite.ts";
 
 /** A commit to be made. */
@@ -49,7 +50,15 @@ export async function planCommit(
       if (change.devices.length === 0) throw new AronaError("POLICY", "Cannot remove: there is no device");
       return {
         proposals: removals(state, change.devices, options.leaves),
-        authenticatedData: concatBytes(...change.statements ?? []),
+        authenticatedData: joinStatements(change.statements ?? []),
+      };
+    case "replace":
+      return {
+        proposals: [
+          ...removals(state, [change.device], options.leaves),
+          ...await additions(state, [change.keyPackage], options),
+        ],
+        authenticatedData: joinStatements([change.statement]),
       };
     case "settings":
       return {

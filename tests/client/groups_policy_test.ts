@@ -78,7 +78,15 @@ function commitOf(
   proposals: ProposalView[],
   change: Partial<CommitView> = {},
 ): CommitView {
-  return { committer, proposals, path: null, leavers: new Set(), hasAuthenticatedData: false, ...change };
+  return {
+    committer,
+    proposals,
+    path: null,
+    leavers: new Set(),
+    returns: new Map(),
+    hasAuthenticatedData: false,
+    ...change,
+  };
 }
 
 function allows(group: PolicyGroup, commit: CommitView, time = strict): boolean {
@@ -91,7 +99,12 @@ function allows(group: PolicyGroup, commit: CommitView, time = strict): boolean 
   }
 }
 
-const add = (one: Occupant): ProposalView => ({ kind: "add", occupant: one, lifetime });
+const add = (one: Occupant): ProposalView => ({
+  kind: "add",
+  occupant: one,
+  lifetime,
+  keyPackage: "kp",
+});
 const remove = (leaf: number): ProposalView => ({ kind: "remove", leaf });
 const init: ProposalView = { kind: "external_init" };
 const fresh = (one: Occupant) => ({ ...one, encryptionKey: key(9, one.leaf) });
@@ -134,9 +147,34 @@ Deno.test("who may add whom", () => {
   const dm = groupOf("dm", 1);
   assert.ok(allows(dm, commitOf(0, [add(newcomer), add(occupant(-1, 7, 1))])));
   assert.ok(!allows(dm, commitOf(0, [add(newcomer), add(occupant(-1, 8))])));
-  assert.ok(!allows(groupOf("dm", 2), commitOf(1, [add(occupant(-1, 1, 1))])));
+  assert.ok(!allows(groupOf("dm", 2), commitOf(1, [add(occupant(-1, 0, 1))])));
+  assert.ok(allows(groupOf("dm", 2), commitOf(1, [add(occupant(-1, 1, 1))])), "an own device");
   assert.ok(allows(groupOf("group", MAX_GROUP_MEMBERS - 1), commitOf(0, [add(occupant(-1, 2_000))])));
   assert.ok(!allows(groupOf("group", MAX_GROUP_MEMBERS), commitOf(0, [add(occupant(-1, 2_000))])));
+});
+
+Deno.test("who has lost its state is replaced by itself, by any member, and by nothing else", () => {
+  const group = groupOf("dm", 2);
+  const back = { ...occupant(-1, 0), encryptionKey: key(9, 9) };
+  const replacing = (
+    proposals: ProposalView[],
+    change: Partial<CommitView> = {},
+    by: PolicyGroup = group,
+  ) =>
+    allows(
+      by,
+      commitOf(1, proposals, { returns: new Map([[0, "kp"]]), hasAuthenticatedData: true, ...change }),
+    );
+  assert.ok(replacing([remove(0), add(back)]));
+  assert.ok(replacing([remove(0), add(back)], {}, groupOf("group", 3)));
+  assert.ok(!replacing([remove(0), add(back)], { returns: new Map([[0, "another"]]) }));
+  assert.ok(!replacing([remove(0), add(back)], { returns: new Map(), hasAuthenticatedData: false }));
+  assert.ok(!replacing([remove(0), add({ ...occupant(-1, 0, 1), encryptionKey: key(9, 9) })]));
+  assert.ok(!replacing([remove(0), add({ ...occupant(-1, 7), device: back.device })]));
+  assert.ok(!replacing([remove(0)]));
+  assert.ok(!replacing([add(back)]));
+  assert.ok(!replacing([remove(0), add(back), add(occupant(-1, 1, 1))]));
+  assert.ok(!replacing([remove(0), remove(2), add(back)], {}, groupOf("group", 3)));
 });
 
 Deno.test("lifetimes: whoever adds allows nothing, a late reader allows 30 days", () => {
@@ -148,7 +186,7 @@ Deno.test("lifetimes: whoever adds allows nothing, a late reader allows 30 days"
   assert.ok(!allows(group, commit, { nowMs: NOW + 31 * 86_400_000, graceMs: LATE_READER_GRACE_MS }));
   assert.ok(!allows(group, commit, { nowMs: NOW - 86_400_000, graceMs: 0 }));
   const long = { notBeforeMs: NOW, notAfterMs: NOW + KEY_PACKAGE_LIFETIME_MS + 86_400_000 };
-  assert.ok(!allows(group, commitOf(0, [{ kind: "add", occupant: occupant(-1, 7), lifetime: long }])));
+  assert.ok(!allows(group, commitOf(0, [{ ...add(occupant(-1, 7)), lifetime: long } as ProposalView])));
 });
 
 Deno.test("who may change settings, and to what", () => {

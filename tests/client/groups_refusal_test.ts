@@ -13,13 +13,16 @@ import {
   concatBytes,
   type DeviceId,
   encodeCertificate,
+  encodeStatement,
   type ErrorCode,
   fingerprintOf,
   issueCertificate,
   SignatureAlgorithm,
+  statementContent,
 } from "../../proto/mod.ts";
 import { makeContextExtensions } from "../../client/groups/group_context.ts";
 import { encodeSettings, makeSettings } from "../../client/groups/group_settings.ts";
+import { joinStatements, RETURN_EPOCHS } from "../../client/groups/statements.ts";
 import { createWorld, native, refused, Room } from "./groups_support.ts";
 import {
   type ClientState,
@@ -532,7 +535,7 @@ Deno.test("additions stand alone", async () => {
   await allRefuse(room, commit, { by: 0, codes: ["POLICY"], why: /alone/ });
 });
 
-Deno.test("in a direct message only who opened it adds, and only the other person", async () => {
+Deno.test("in a direct message only who opened it adds the other person, and nobody a third one", async () => {
   const world = createWorld();
   const [annaPerson, bertPerson] = [await world.person("anna"), await world.person("bert")];
   const [anna, bert, eve] = [
@@ -552,14 +555,15 @@ Deno.test("in a direct message only who opened it adds, and only the other perso
     extraProposals: [{ proposalType: defaultProposalTypes.add, add: { keyPackage } }],
   });
   await allRefuse(room, commit, { by: 0, codes: ["POLICY"], why: /two people/ });
-  const own = await world.peer(bertPerson);
-  const { publicBytes } = await own.engine.keyPackage(own.device, SUITE, { lastResort: false });
+  const other = await world.peer(annaPerson);
+  const { publicBytes } = await other.engine.keyPackage(other.device, SUITE, { lastResort: false });
   await refused(
     () => bert.engine.commit(room.at(1).group, { kind: "add", keyPackages: [publicBytes] }),
     "POLICY",
   );
   await refused(() => anna.engine.commit(room.at(0).group, { kind: "settings", banned: [] }), "POLICY");
-  await room.add(0, [own]);
+  await room.add(1, [await world.peer(bertPerson)]); // everybody brings in devices of their own
+  await room.add(0, [await world.peer(bertPerson)]);
   await room.check();
 });
 
@@ -572,6 +576,13 @@ Deno.test("anybody removes who has signed that they leave, and nobody on a false
     statement.map((byte, i) => i === 0 ? byte ^ 1 : byte), //   hash
     statement.subarray(1),
     concatBytes(statement, statement),
+    Uint8Array.of(9, ...statement.subarray(1)), //                  no such kind
+    await carl.engine.returnStatement(carl.device, {
+      suite: SUITE,
+      group: room.at(2).group.id,
+      epoch: 1,
+      keyPackage: new Uint8Array(),
+    }),
     await bert.engine.leaveStatement(bert.device, room.at(1).group),
     await carl.engine.leaveStatement(
       carl.device,
@@ -590,11 +601,13 @@ Deno.test("anybody removes who has signed that they leave, and nobody on a false
     );
     const commit = await rogueCommit(bert, room.at(1).group, {
       extraProposals: [remove(2)],
-      authenticatedData: false_,
+      authenticatedData: joinStatements([false_]),
     });
     await allRefuse(room, commit, { by: 1, codes: ["POLICY"] });
   }
-  const stray = await rogueCommit(bert, room.at(1).group, { authenticatedData: statement });
+  const stray = await rogueCommit(bert, room.at(1).group, {
+    authenticatedData: joinStatements([statement]),
+  });
   await allRefuse(room, stray, { by: 1, codes: ["POLICY"] });
   await room.commit(1, { kind: "remove", devices, statements: [statement] });
   assert.equal(room.seats.length, 2);
@@ -611,6 +624,112 @@ Deno.test("an old leave statement does not work against somebody who has come ba
     () => bert.engine.commit(room.at(1).group, { kind: "remove", devices, statements: [statement] }),
     "POLICY",
   );
+});
+
+Deno.test("a device that has lost its state comes back by its own statement, by whichever member, in any kind of group", async () => {
+  for (const kind of ["group", "dm"] as const) {
+    const world = createWorld();
+    const [anna, bert] = [await world.peer("anna"), await world.peer("bert")];
+    const room = await Room.open(world, anna, { kind });
+    await room.add(0, [bert]);
+    await room.commit(0, { kind: "update" });
+    const { id: group, epoch } = room.at(0).group;
+    const pair = await anna.engine.keyPackage(anna.device, SUITE, { lastResort: false });
+    const keyPackage = pair.publicBytes;
+    const statement = await anna.engine.returnStatement(anna.device, {
+      suite: SUITE,
+      group,
+      epoch: epoch - 1,
+      keyPackage,
+    });
+    const { device } = anna.device;
+    const change = { kind: "replace", device, keyPackage, statement } as const;
+    const other = await anna.engine.keyPackage(anna.device, SUITE, { lastResort: false });
+    const ahead = await anna.engine.returnStatement(anna.device, {
+      suite: SUITE,
+      group,
+      epoch: epoch + 1,
+      keyPackage,
+    });
+    for (
+      const wrong of [
+        { ...change, keyPackage: other.publicBytes },
+        { ...change, statement: ahead },
+        { ...change, statement: await bert.engine.leaveStatement(bert.device, room.at(1).group) },
+      ]
+    ) {
+      await refused(() => bert.engine.commit(room.at(1).group, wrong), "POLICY");
+    }
+    const { welcome, commit, next, added, removed } = await bert.engine.commit(room.at(1).group, change);
+    assert.deepEqual([added, removed], [[device], [device]]);
+    const gone = await anna.engine.process(room.at(0).group, commit);
+    assert.ok(gone.summary.selfRemoved);
+    const { group: again } = await anna.engine.joinFromWelcome(anna.device, {
+      welcome: welcome!,
+      keyPackages: [pair],
+      expect: { group },
+    });
+    room.seats[0].group = again;
+    room.seats[1].group = next;
+    await room.check();
+    await room.commit(0, { kind: "update" });
+    await room.commit(1, { kind: "update" });
+    await room.check();
+  }
+});
+
+Deno.test("a device that comes back is followed by everybody else, and its statement is soon worth nothing", async () => {
+  const { room, anna, bert } = await threeMembers();
+  const { id: group, epoch } = room.at(0).group;
+  const pair = await anna.engine.keyPackage(anna.device, SUITE, { lastResort: false });
+  const statement = await anna.engine.returnStatement(anna.device, {
+    suite: SUITE,
+    group,
+    epoch,
+    keyPackage: pair.publicBytes,
+  });
+  const change = {
+    kind: "replace",
+    device: anna.device.device,
+    keyPackage: pair.publicBytes,
+    statement,
+  } as const;
+  const [seat] = room.seats.splice(0, 1); // anna's state is gone
+  const { welcome } = await room.commit(0, change);
+  seat.group = (await anna.engine.joinFromWelcome(anna.device, { welcome: welcome!, keyPackages: [pair] }))
+    .group;
+  room.seats.unshift(seat);
+  await room.check();
+  assert.ok(room.at(0).group.self.admin);
+  for (let i = 0; i < RETURN_EPOCHS; i++) await room.commit(1, { kind: "update" });
+  await refused(() => bert.engine.commit(room.at(1).group, change), "POLICY");
+});
+
+Deno.test("anybody removes a device that its identity has taken back", async () => {
+  const { world, room, bert, bertPerson } = await threeMembers();
+  const tablet = await world.peer(bertPerson);
+  await room.add(1, [tablet]);
+  const { device, account } = tablet.device;
+  const unsigned = { kind: "revoke", device } as const;
+  const subject = { group: room.at(0).group.id, account, device };
+  const signed = async (privateKey: Uint8Array) =>
+    encodeStatement({
+      ...unsigned,
+      signature: await native.sign("ML-DSA-65", privateKey, statementContent(unsigned, subject)),
+    });
+  const forged = await signed((await world.person("bert")).identity.privateKey);
+  const remove = (statement: Uint8Array, devices = [device]) =>
+    ({ kind: "remove", devices, statements: [statement] }) as const;
+  const carl = room.at(2);
+  await refused(() => carl.peer.engine.commit(carl.group, remove(forged)), "POLICY");
+  const statement = await signed(bertPerson.identity.privateKey);
+  await refused(
+    () => carl.peer.engine.commit(carl.group, remove(statement, [bert.device.device])),
+    "POLICY",
+  );
+  await room.commit(2, remove(statement));
+  assert.equal(room.seats.length, 3);
+  await room.check();
 });
 
 Deno.test("people remove their own other devices without being admin", async () => {

@@ -4,7 +4,12 @@ import assert from "node:assert/strict";
 import { contentTypes, decode, type LeafNode, mlsMessageDecoder, wireformats } from "ts-mls";
 import { AronaError, concatBytes, equalBytes } from "../../proto/mod.ts";
 import type { Occupant } from "../../client/groups/credential.ts";
-import { makeLeaveStatement, readLeaveStatements } from "../../client/groups/leave.ts";
+import {
+  joinStatements,
+  makeLeaveStatement,
+  makeReturnStatement,
+  readStatements,
+} from "../../client/groups/statements.ts";
 import { checkMemberCommit, parseExternalCommit } from "../../server/mls_framing.ts";
 import { boundedAllocation } from "./allocation.ts";
 import { type FixedGroup, fixedGroup, freshSeat, type Seat } from "./fixture.ts";
@@ -235,15 +240,15 @@ function pathLeaf(bytes: Uint8Array): LeafNode | null {
   }
 }
 
-const leaveStatement: FuzzTarget = {
-  name: "leave-statement",
-  what: "leave statements, as a commit carries them",
+const statements: FuzzTarget = {
+  name: "statements",
+  what: "statements of devices, as a commit carries them",
   cost: 2,
   async open() {
     const { id, members } = await fixedGroup();
     const crypto = seededProvider("leave");
     const leavers: Occupant[] = [];
-    const statements: Uint8Array[] = [];
+    const made: Uint8Array[] = [];
     for (const { peer: { device }, group } of members) {
       const { publicKey, privateKey, certificate } = device.keys[SUITE];
       const { leaf, account, fingerprint } = group.self;
@@ -254,19 +259,27 @@ const leaveStatement: FuzzTarget = {
         signatureKey: publicKey,
       });
       const occupant = leavers[leavers.length - 1];
-      statements.push(await makeLeaveStatement(crypto, { suite: SUITE, group: id, occupant, privateKey }));
+      made.push(await makeLeaveStatement(crypto, { suite: SUITE, group: id, occupant, privateKey }));
     }
+    const back = await makeReturnStatement(crypto, members[1].peer.device, {
+      suite: SUITE,
+      group: id,
+      epoch: 7,
+      keyPackage: new Uint8Array(9),
+    });
     return {
-      corpus: [statements[0], concatBytes(...statements), new Uint8Array()],
+      corpus: [joinStatements([made[0]]), joinStatements(made), joinStatements([back]), new Uint8Array()],
       async run(authenticatedData) {
-        const found = await readLeaveStatements(provider, {
+        const found = await readStatements(provider, {
           suite: SUITE,
           group: id,
+          epoch: 9,
           removed: leavers,
           authenticatedData,
         });
-        assert.ok(found.size <= authenticatedData.length / statements[0].length);
-        for (const leaf of found) assert.ok(leavers.some((one) => one.leaf === leaf));
+        const leaves = [...found.leavers, ...found.returns.keys()];
+        assert.ok(leaves.length <= authenticatedData.length / made[0].length);
+        for (const leaf of leaves) assert.ok(leavers.some((one) => one.leaf === leaf));
       },
     };
   },
@@ -280,6 +293,6 @@ export const mlsTargets: readonly FuzzTarget[] = [
   externalCommit,
   commit,
   message,
-  leaveStatement,
+  statements,
   framing,
 ];

@@ -15,7 +15,7 @@ import {
   utf8,
 } from "../../proto/mod.ts";
 import type { Occupant } from "../../client/groups/credential.ts";
-import { makeLeaveStatement } from "../../client/groups/leave.ts";
+import { makeLeaveStatement } from "../../client/groups/statements.ts";
 import { makeDevice, type RawClient, type TestDevice } from "../server/raw_client.ts";
 import { SUITE, TestRelay } from "../server/test_relay.ts";
 import { bodyOf } from "./checks.ts";
@@ -58,7 +58,11 @@ export async function makePeople(): Promise<People> {
   const statement = await makeLeaveStatement(crypto, {
     suite: SUITE,
     group: GROUP as Parameters<typeof makeLeaveStatement>[1]["group"],
-    occupant: { device: peer.device, encryptionKey: SHORT_BLOB } as unknown as Occupant,
+    occupant: {
+      device: peer.device,
+      account: peer.account,
+      encryptionKey: SHORT_BLOB,
+    } as unknown as Occupant,
     privateKey: peer.keys.privateKey,
   });
   return { peer, witness: await make("witness", WITNESS), statement };

@@ -2,15 +2,13 @@
 
 import assert from "node:assert/strict";
 import {
-  ByteWriter,
-  concatBytes,
   DeliveryKind,
   type DeviceId,
+  encodeStatement,
   FrameType,
-  fromHex,
   type GroupId,
+  statementContent,
   toHex,
-  utf8,
 } from "../../proto/mod.ts";
 import {
   LEAVE_ASK_INTERVAL_MS,
@@ -99,7 +97,7 @@ Deno.test("an outsider can neither commit, send, sync, look nor list members", a
     ask(mallory, { op: "info", group }),
     ask(mallory, { op: "members", group }),
     ask(mallory, { op: "reset", group }),
-    mallory.request(FrameType.PART, { group }, [new Uint8Array(32 + 3_309)]),
+    mallory.request(FrameType.PART, { group }, [Uint8Array.of(1, ...new Uint8Array(32 + 3_309))]),
     mallory.send(relay.randomGroup(), { epoch: 1 }),
   ];
   for (const attempt of tries) assert.equal(await codeOf(attempt), "FORBIDDEN");
@@ -496,11 +494,12 @@ for (const kind of ["memory", "SQLite file"]) {
 }
 
 async function leaveStatement(relay: TestRelay, client: RawClient, group: GroupId): Promise<Uint8Array> {
-  const hash = new Uint8Array(32).fill(5);
-  const signed = new ByteWriter().vector16(utf8("arona leave v1")).raw(fromHex(group)).raw(
-    fromHex(idOf(client)),
-  )
-    .raw(hash).finish();
-  const signature = await relay.crypto.sign("ML-DSA-44", client.device.keys.privateKey, signed);
-  return concatBytes(hash, signature);
+  const unsigned = { kind: "leave", leafKeyHash: new Uint8Array(32).fill(5) } as const;
+  const content = statementContent(unsigned, {
+    group,
+    account: client.device.account,
+    device: idOf(client),
+  });
+  const signature = await relay.crypto.sign("ML-DSA-44", client.device.keys.privateKey, content);
+  return encodeStatement({ ...unsigned, signature });
 }
