@@ -85,7 +85,7 @@ export class EventView implements Surroundings {
   }
 
   #active(): Conversation[] {
-    return this.#client.conversations().filter(({ participation }) => participation === "member");
+    return this.#client.conversations().filter(({ isOpen }) => isOpen);
   }
 
   #keep(groupId: string, id: string, { from, text }: KnownMessage): void {

@@ -45,9 +45,7 @@ export async function findTarget(
     return client.find(target);
   } catch (error) {
     if (!isAronaError(error, "NOT_FOUND") || /^[#@]/.test(target)) throw error;
-    const meant = client.conversations().filter((one) =>
-      one.participation === "member" && matches(one, target)
-    );
+    const meant = client.conversations().filter((one) => one.isOpen && matches(one, target));
     if (meant.length === 1) return meant[0];
     throw new CommandFailure(error.message, {
       cause: error,

@@ -14,6 +14,7 @@ import {
   equalBytes,
   type Fingerprint,
   fingerprintOf,
+  fromUtf8,
   isAronaError,
   MAX_GROUP_NAME_CHARACTERS,
   MAX_TEXT_BYTES,
@@ -55,6 +56,7 @@ import {
 import { Inbox } from "./inbox.ts";
 import { Membership } from "./membership.ts";
 import { Outbox, type Sending } from "./outbox.ts";
+import { forgetSenders } from "./positions.ts";
 import { Connector, type Dialled } from "./session/connector.ts";
 import { type LoginResult, RelayLink } from "./session/link.ts";
 import { RelayApi, type RelayMember } from "./session/relay_api.ts";
@@ -173,6 +175,10 @@ export class AronaClient {
       device: localDevice(identity),
       account: identity.account,
       fingerprint,
+      entered: (writer, group) => {
+        forgetSenders(writer, group);
+        return this.#outbox.unseal(writer, group);
+      },
       relay: () => this.#connectedApi(),
       get online() {
         return client.#api !== null && !client.#api.link.closed;
@@ -184,6 +190,7 @@ export class AronaClient {
       {
         settlePending: (conversation) => this.#inbox.settlePending(conversation),
         synchronize: (conversation) => this.#inbox.synchronize(conversation),
+        removed: (conversation) => this.#inbox.removed(conversation),
       },
     );
     this.#inbox = new Inbox(this.#context, () => this.#membership);
@@ -282,7 +289,7 @@ export class AronaClient {
    * @throws {AronaError} `NOT_FOUND`; `CONFLICT` where two groups have the name
    */
   find(target: string): Conversation {
-    const active = this.conversations().filter((conversation) => conversation.participation === "member");
+    const active = this.conversations().filter((conversation) => conversation.isOpen);
     const matches = active.filter((conversation) =>
       conversation.title === target || conversation.id === target
     );
@@ -495,8 +502,10 @@ export class AronaClient {
         },
       });
       this.#api = new RelayApi(link);
+      const { stale } = link.login;
+      if (stale) await this.#inbox.restored();
       await this.#catchUp(link.login, connection.greeting.boot);
-      await this.#membership.publishLastResorts();
+      await this.#membership.publishLastResorts({ replaceAll: stale });
       ready.resolve();
       this.#afterLogin(link);
       return { ended: ended.promise, close: () => link.close() };
@@ -515,6 +524,7 @@ export class AronaClient {
       this.#membership.maintain(conversation);
       this.#membership.rescue(conversation);
     }
+    if (link.login.stale) this.#background(() => this.#membership.enterUnknown());
     if (link.login.gap) {
       // Only now: what waits in the mailbox belongs to earlier epochs than what a sync would bring.
       this.#background(async () => {
@@ -571,12 +581,23 @@ export class AronaClient {
       devicePublicKey: key.publicKey,
       devicePrivateKey: key.privateKey,
     });
-    if (store.get("profile", "registered") !== null) return { fields: { account }, blobs };
+    const login = this.#countLogin();
+    if (store.get("profile", "registered") !== null) return { fields: { account, login }, blobs };
     const { identityKey } = this.#options.identity;
     const bits = connection.greeting.powBits;
     const { exporter } = connection;
     const pow = await solvePow(crypto, { exporter, account, identityKey, bits }, { signal });
-    return { fields: { account, register: { pow, invite: this.#options.invite } }, blobs };
+    return { fields: { account, login, register: { pow, invite: this.#options.invite } }, blobs };
+  }
+
+  /** The number of the next login: on the disk before the relay hears of it, so that it never hears the same one twice. */
+  #countLogin(): number {
+    return this.#context.store.write((writer) => {
+      const last = writer.get("profile", "logins");
+      const next = (last === null ? 0 : Number(fromUtf8(last))) + 1;
+      writer.put("profile", "logins", utf8(String(next)));
+      return next;
+    });
   }
 
   /** Puts the state in order that a connection begins with: after a restart of the relay, or a commit of unknown fate. */

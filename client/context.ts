@@ -6,7 +6,7 @@ import type { Conversation } from "./conversation.ts";
 import type { ClientEvent } from "./events.ts";
 import type { GroupEngine, LocalDevice } from "./groups/mod.ts";
 import type { RelayApi } from "./session/relay_api.ts";
-import type { Store } from "./store/mod.ts";
+import type { Store, StoreWriter } from "./store/mod.ts";
 
 /** Shared by outbox, inbox and membership. */
 export interface ClientContext {
@@ -20,6 +20,12 @@ export interface ClientContext {
   readonly contacts: Contacts;
   readonly conversations: Map<GroupId, Conversation>;
   emit(event: ClientEvent): void;
+  /**
+   * This device comes into a conversation, perhaps again, by the transaction of `writer`.
+   *
+   * @returns call it once the transaction stands
+   */
+  entered(writer: StoreWriter, group: GroupId): () => void;
   /** The relay, while connected. @throws {AronaError} `CLOSED` */
   relay(): RelayApi;
   readonly online: boolean;

@@ -5,9 +5,11 @@ import {
   ByteReader,
   ByteWriter,
   type Clock,
+  type DeviceId,
   fromUtf8,
   type GroupId,
   isAronaError,
+  parseDeviceId,
   utf8,
 } from "../proto/mod.ts";
 import type { ConversationRef } from "./events.ts";
@@ -15,10 +17,11 @@ import type { Group, GroupEngine } from "./groups/mod.ts";
 import { Mutex } from "./session/mutex.ts";
 import type { Store, StoreWriter } from "./store/mod.ts";
 
-const RECORD_VERSION = 1;
+/** Version 1 had neither the base nor the count of sent messages. */
+const RECORD_VERSION = 2;
 const MAX_STATE_BYTES = 64 * 1024 * 1024;
 
-/** Whether this device still takes part, and if not, why. */
+/** Whether this device still takes part, and if not, why. `stuck`: it has lost the group's state and is on its way in again. */
 export type Participation = "member" | "left" | "removed" | "stuck";
 const PARTICIPATIONS: readonly Participation[] = ["member", "left", "removed", "stuck"];
 
@@ -28,6 +31,8 @@ export interface PendingCommit {
   readonly hash: string;
   /** The group as it is if the commit wins. */
   readonly next: Group;
+  /** The device that gets another leaf by it. */
+  readonly replaced?: DeviceId;
 }
 
 /** A conversation in memory. Change `group` only inside `mutex`, and save it in the same transaction as what came of it. */
@@ -45,6 +50,12 @@ export class Conversation {
   /** Own messages and time since the leaf was last renewed. */
   ownMessages = 0;
   renewedAtMs = 0;
+  /** SHA-256 (hexadecimal) of the commit that led to the present epoch; empty where it is not known. */
+  base = "";
+  /** Own messages that the relay has accepted since this device came in: the sequence number of the last one. */
+  sent = 0;
+  /** As many of them as there were when the present epoch began. */
+  sentBefore = 0;
   readonly #epochWaiters = new Set<() => void>();
   /** The epoch whose tree is in the store; the tree is large and changes with the epoch only. */
   #storedEpoch = -1;
@@ -60,23 +71,43 @@ export class Conversation {
     return this.group.kind === "dm" ? `@${this.peer ?? "?"}` : this.group.name;
   }
 
+  /** Whether this device takes part, or will again in a moment. */
+  get isOpen(): boolean {
+    return this.participation === "member" || this.participation === "stuck";
+  }
+
   get ref(): ConversationRef {
     return { group: this.title, groupId: this.id, kind: this.group.kind };
   }
 
   /** @throws {AronaError} `FORBIDDEN` where this device no longer takes part */
-  assertMember(): void {
-    if (this.participation === "member") return;
+  assertOpen(): void {
+    if (this.isOpen) return;
     const how = this.participation === "left" ? "you have left it" : "you are no longer a member";
     throw new AronaError("FORBIDDEN", `Cannot use ${this.title}: ${how}`, {
       hint: "Join it again or ask a member to invite you.",
     });
   }
 
-  /** Sets the state that follows and wakes whoever waits for a new epoch. */
-  advance(group: Group): void {
+  /** @throws {AronaError} `FORBIDDEN`, and `CONFLICT` where this device has yet to come in again */
+  assertMember(): void {
+    this.assertOpen();
+    if (this.participation === "member") return;
+    throw new AronaError("CONFLICT", `Cannot change ${this.title}: this device is coming into it again`, {
+      hint: "Try again when it is back.",
+    });
+  }
+
+  /**
+   * Sets the state that follows and wakes whoever waits for a new epoch.
+   *
+   * @param base hash of the commit that led to another epoch
+   */
+  advance(group: Group, base = this.base): void {
     const moved = group.epoch !== this.group.epoch;
     this.group = group;
+    this.base = base;
+    if (moved) this.sentBefore = this.sent;
     this.#storedEpoch = group.epoch;
     if (moved) this.refused = null;
     if (!moved) return;
@@ -102,11 +133,23 @@ export class Conversation {
   }
 
   /** Writes what is known of the conversation beside its MLS state. */
-  save(engine: GroupEngine, writer: StoreWriter, options: { pending?: PendingCommit | null } = {}): void {
+  save(
+    engine: GroupEngine,
+    writer: StoreWriter,
+    options: {
+      pending?: PendingCommit | null;
+      /** The commit that leads to another epoch, if that is stored with it. */
+      base?: string;
+      sent?: number;
+    } = {},
+  ): void {
     const pending = options.pending === undefined ? this.pending : options.pending;
+    const { base, sent = this.sent } = options;
+    const sentBefore = base === undefined ? this.sentBefore : sent;
     const record = new ByteWriter().u8(RECORD_VERSION).u8(PARTICIPATIONS.indexOf(this.participation))
       .u32(this.ownMessages).u64(Math.floor(this.renewedAtMs)).vector16(utf8(this.peer ?? ""))
-      .vector16(utf8(pending?.hash ?? "")).vector32(pending ? engine.encode(pending.next) : new Uint8Array());
+      .vector16(utf8(pending?.hash ?? "")).vector32(pending ? engine.encode(pending.next) : new Uint8Array())
+      .vector16(utf8(base ?? this.base)).u64(sent).u64(sentBefore).vector16(utf8(pending?.replaced ?? ""));
     writer.put("groups", `${this.id}/record`, record.finish());
   }
 
@@ -136,20 +179,32 @@ export function loadConversations(store: Store, engine: GroupEngine): Conversati
 function decodeConversation(engine: GroupEngine, group: Group, record: Uint8Array): Conversation {
   try {
     const reader = new ByteReader(record);
-    if (reader.u8() !== RECORD_VERSION) refuse("version");
+    const version = reader.u8();
+    if (version < 1 || version > RECORD_VERSION) refuse("version");
     const participation = PARTICIPATIONS[reader.u8()] ?? refuse("participation");
     const ownMessages = reader.u32();
     const renewedAtMs = reader.u64();
     const peer = fromUtf8(reader.vector16(64));
     const hash = fromUtf8(reader.vector16(64));
     const next = reader.vector32(MAX_STATE_BYTES);
+    const base = version === 1 ? "" : fromUtf8(reader.vector16(64));
+    const sent = version === 1 ? 0 : reader.u64();
+    const sentBefore = version === 1 ? 0 : reader.u64();
+    const replaced = version === 1 ? "" : fromUtf8(reader.vector16(32));
     reader.end();
     if ((hash === "") !== (next.length === 0)) refuse("pending commit");
     const conversation = new Conversation(group, peer === "" ? null : peer);
     conversation.participation = participation;
     conversation.ownMessages = ownMessages;
     conversation.renewedAtMs = renewedAtMs;
-    conversation.pending = hash === "" ? null : { hash, next: engine.decode(next) };
+    conversation.base = base;
+    conversation.sent = sent;
+    conversation.sentBefore = sentBefore;
+    conversation.pending = hash === "" ? null : {
+      hash,
+      next: engine.decode(next),
+      replaced: replaced === "" ? undefined : parseDeviceId(replaced),
+    };
     return conversation;
   } catch (cause) {
     if (isAronaError(cause, "CORRUPT_STORE")) throw cause;

@@ -59,7 +59,8 @@ export type ClientEvent =
   | (ConversationRef & {
     readonly type: "MsgSent";
     readonly id: string;
-    readonly state: "accepted" | "delivered";
+    /** `accepted`: in the relay's memory; `delivered`: on the others' devices; `read`: by everybody else. */
+    readonly state: "accepted" | "delivered" | "read";
   })
   | (ConversationRef & {
     readonly type: "MsgFailed";

@@ -3,6 +3,10 @@
 import { AronaError, fromUtf8, type GroupId, utf8 } from "../proto/mod.ts";
 import type { Store, StoreReader, StoreWriter } from "./store/mod.ts";
 
+/** How far an own message has come, in this order; `failed` can follow `waiting` and `accepted`. */
+export const MESSAGE_STATES = ["waiting", "accepted", "delivered", "read", "failed"] as const;
+export type MessageState = typeof MESSAGE_STATES[number];
+
 /** A message as kept. */
 export interface StoredMessage {
   readonly id: string;
@@ -16,6 +20,8 @@ export interface StoredMessage {
   readonly deleted?: boolean;
   /** Emoji → accounts. */
   readonly reactions?: Readonly<Record<string, readonly string[]>>;
+  /** Of an own message from this device. */
+  readonly state?: MessageState;
   /** Not a message but a mark: something is missing here. */
   readonly gap?: string;
 }
@@ -53,14 +59,33 @@ export function changeMessage(
   group: GroupId,
   options: { id: string; change: (message: StoredMessage) => StoredMessage | null },
 ): StoredMessage | null {
-  const place = writer.get("messages", `${group}/${options.id}`);
-  if (place === null) return null;
-  const sequence = Number(fromUtf8(place));
+  const sequence = placeOf(writer, group, options.id);
+  if (sequence === null) return null;
   const [entry] = writer.readLog(group, { before: sequence + 1, limit: 1 });
   if (entry === undefined || entry.sequence !== sequence) return null;
   const changed = options.change(parseStored(entry.row));
   if (changed !== null) writer.replaceInLog(group, sequence, utf8(JSON.stringify(changed)));
   return changed;
+}
+
+/** Notes how far an own message has come. @returns whether that is news */
+export function advanceState(
+  writer: StoreWriter,
+  group: GroupId,
+  { id, state }: { id: string; state: MessageState },
+): boolean {
+  const rank = (one: MessageState) => MESSAGE_STATES.indexOf(one);
+  return changeMessage(writer, group, {
+    id,
+    change: (message) =>
+      message.state !== undefined && rank(message.state) < rank(state) ? { ...message, state } : null,
+  }) !== null;
+}
+
+/** The place of a message in its conversation; null where it is not kept. */
+export function placeOf(reader: StoreReader, group: GroupId, id: string): number | null {
+  const place = reader.get("messages", `${group}/${id}`);
+  return place === null ? null : Number(fromUtf8(place));
 }
 
 /** The newest `limit` messages before the sequence number `before`, oldest first. */

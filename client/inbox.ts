@@ -8,6 +8,7 @@ import {
   type Control,
   type Delivery,
   DeliveryKind,
+  type DeviceId,
   type GroupId,
   isAronaError,
   parseDeviceId,
@@ -17,18 +18,32 @@ import {
 import type { ClientContext } from "./context.ts";
 import { Conversation } from "./conversation.ts";
 import {
+  advanceState,
   appendMessage,
   changeMessage,
   isStored,
   parseStored,
+  placeOf,
   remember,
   type StoredMessage,
 } from "./history.ts";
-import { type Content, decodeContent, type Group, type Member, suiteName } from "./groups/mod.ts";
+import {
+  type Content,
+  decodeContent,
+  type Group,
+  type Member,
+  type MessagePlace,
+  suiteName,
+} from "./groups/mod.ts";
 import { consumeKeyPackage, storedKeyPackages } from "./key_packages.ts";
-import { MAX_REACTIONS_PER_MESSAGE } from "./limits.ts";
+import { MAX_REACTIONS_PER_MESSAGE, MAX_READ_AT_ONCE } from "./limits.ts";
 import type { Membership } from "./membership.ts";
 import { confirmByLookup, confirmedMembers } from "./naming.ts";
+import { lastSequence, noteMembers, noteRead, noteSequence, readUpTo } from "./positions.ts";
+import type { StoreWriter } from "./store/mod.ts";
+
+/** Said where this device and the relay's log went different ways. */
+const OTHER_HISTORY = "this device followed another history of the group than the others";
 
 /** Faults of an invitation itself. */
 const UNUSABLE_INVITATION = [
@@ -54,6 +69,7 @@ export class Inbox {
     const id = parseGroupId(toHex(delivery.group));
     if (delivery.kind === DeliveryKind.WELCOME) return await this.#welcome(id, delivery.payload);
     const conversation = this.context.conversations.get(id);
+    // A device that is on its way in again cannot read what comes meanwhile: the mark in its conversation stands for it.
     if (conversation === undefined || conversation.participation !== "member") return;
     switch (delivery.kind) {
       case DeliveryKind.COMMIT:
@@ -82,6 +98,11 @@ export class Inbox {
       const conversation = this.context.conversations.get(parseGroupId(fields.group));
       const device = parseDeviceId(fields.device);
       if (conversation) this.membership().removeLeaver(conversation, device, blobs[0]);
+    } else if (fields.type === "return" && blobs.length === 2) {
+      const conversation = this.context.conversations.get(parseGroupId(fields.group));
+      const device = parseDeviceId(fields.device);
+      const [keyPackage, statement] = blobs;
+      if (conversation) this.membership().replaceLeaf(conversation, { device, keyPackage, statement });
     } else if (fields.type === "keys_low") {
       this.membership().replenishKeyPackages(fields);
     } else if (fields.type === "dropped") {
@@ -112,16 +133,16 @@ export class Inbox {
         answer = await this.context.relay().sync(conversation.id, before);
       } catch (error) {
         if (!isAronaError(error, "FORBIDDEN", "NOT_FOUND")) throw error;
-        return await this.#noLongerMember(conversation);
+        return await this.removed(conversation);
       }
+      if (conversation.group.epoch !== before) continue; // it went on meanwhile
       if (answer.epoch < before) {
-        this.#gap(conversation, "a change of the group was taken back");
-        return await this.membership().rejoin(conversation);
+        return await this.#comeBack(conversation, "a change of the group was taken back");
       }
+      if (this.#isElsewhere(conversation, answer)) return await this.#comeBack(conversation, OTHER_HISTORY);
       if (answer.epoch === before) return await this.#dropPending(conversation, pending);
       if (answer.gone || answer.from > before) {
-        this.#gap(conversation, "this device was away for too long");
-        return await this.membership().rejoin(conversation);
+        return await this.#comeBack(conversation, "this device was away for too long");
       }
       for (const [i, commit] of answer.commits.slice(before - answer.from).entries()) {
         if (conversation.group.epoch >= epoch) return;
@@ -144,11 +165,31 @@ export class Inbox {
       if (!isAronaError(error, "FORBIDDEN", "NOT_FOUND")) throw error;
       return await this.#dropPending(conversation, pending.hash); // what waits in the mailbox says the rest
     }
+    if (this.#isElsewhere(conversation, answer)) return await this.#comeBack(conversation, OTHER_HISTORY);
     const [commit] = answer.from <= epoch ? answer.commits.slice(epoch - answer.from) : [];
     const won = commit !== undefined &&
       toHex(this.context.crypto.digest("SHA-256", commit)) === pending.hash;
     if (won) await this.membership().confirm(conversation, pending.hash);
     else await this.#dropPending(conversation, pending.hash);
+  }
+
+  /** This device's files are an older copy of themselves: what they say of groups is over, and messages are missing. */
+  async restored(): Promise<void> {
+    for (const conversation of [...this.context.conversations.values()]) {
+      if (conversation.participation !== "member") continue;
+      await this.#comeBack(conversation, "this profile was put back from an older copy");
+    }
+  }
+
+  /** Whether this device came to its epoch by another commit than the relay has in its log. */
+  #isElsewhere({ base }: Conversation, answer: { base: string | null }): boolean {
+    return base !== "" && answer.base !== null && answer.base !== base;
+  }
+
+  /** The state of the group here is of no use any more: says so where the messages are missing, and enters again. */
+  async #comeBack(conversation: Conversation, reason: string): Promise<void> {
+    this.#gap(conversation, reason);
+    await this.membership().rejoin(conversation);
   }
 
   /** Applies a commit that moves the group on from `epoch`: the own pending one or somebody else's. */
@@ -171,11 +212,12 @@ export class Inbox {
       if (summary.selfRemoved) conversation.participation = "removed";
       this.context.store.write((writer) => {
         conversation.saveGroup(this.context.engine, writer, next);
-        conversation.save(this.context.engine, writer, { pending: null });
+        conversation.save(this.context.engine, writer, { pending: null, base: hash });
+        noteMembers(writer, conversation.id, summary);
         for (const member of named) this.context.contacts.pin(member, writer);
       });
       conversation.pending = null;
-      conversation.advance(next);
+      conversation.advance(next, hash);
       this.#reportChange(conversation, summary);
     });
   }
@@ -269,7 +311,9 @@ export class Inbox {
       group.kind === "dm" && other.peer === peer && other.participation === "member" && other.id !== id
     );
     for (const other of replaced) other.participation = "left";
+    let afterwards = () => {};
     context.store.write((writer) => {
+      afterwards = context.entered(writer, id);
       conversation.saveGroup(context.engine, writer, group);
       conversation.save(context.engine, writer);
       consumeKeyPackage(writer, keyPackages[used]);
@@ -277,6 +321,7 @@ export class Inbox {
       for (const member of named) context.contacts.pin(member, writer);
     });
     context.conversations.set(id, conversation);
+    afterwards();
     const inviter = group.members.find((member) => member.admin);
     const by = inviter === undefined ? "?" : context.contacts.nameOf(inviter);
     context.emit({ type: "GroupCreated", ...conversation.ref, by, suite: suiteName(group.suite) });
@@ -314,7 +359,7 @@ export class Inbox {
         "a message came for a state of the group that this device does not have",
       );
     }
-    await conversation.mutex.run(async () => {
+    const forked = await conversation.mutex.run(async () => {
       const group = conversation.group;
       const ciphertextId = `ciphertext/${toHex(context.crypto.digest("SHA-256", delivery.payload))}`;
       let opened;
@@ -325,26 +370,60 @@ export class Inbox {
       } catch (error) {
         if (!(error instanceof AronaError)) throw error;
         // The same ciphertext again, under whatever envelope id: MLS has used its key up. Anything else is worth a mark.
-        if (isStored(context.store, conversation.id, ciphertextId)) return;
-        return this.#gap(conversation, `a message could not be verified: ${error.message}`);
+        if (isStored(context.store, conversation.id, ciphertextId)) return false;
+        if (error.code === "FORKED") return true;
+        this.#gap(conversation, `a message could not be verified: ${error.message}`);
+        return false;
       }
-      const { next, sender } = opened;
+      const { next, sender, place } = opened;
       const id = content.id;
       const repeated = isStored(context.store, conversation.id, id);
-      let emitLater = () => {};
+      const missing = this.#missingBefore(conversation, sender.device, place);
+      let reportGap = () => {};
+      let report = () => {};
       context.store.write((writer) => {
         conversation.saveGroup(context.engine, writer, next);
         remember(writer, conversation.id, ciphertextId);
-        if (!repeated) emitLater = applyContent(context, conversation, { writer, content, sender });
+        if (missing !== null) {
+          noteSequence(writer, conversation.id, { device: sender.device, sequence: place.sequence });
+          if (missing > 0) {
+            reportGap = this.#writeGap(conversation, writer, missingText(context, missing, sender));
+          }
+        }
+        if (!repeated) report = applyContent(context, conversation, { writer, content, sender });
       });
       conversation.advance(next);
-      emitLater();
+      reportGap();
+      report();
+      return false;
     });
+    if (forked) await this.#resolveFork(conversation);
   }
 
-  async #noLongerMember(conversation: Conversation): Promise<void> {
+  /** How many messages of a device are missing before this one; null for one that does not count, or comes late. */
+  #missingBefore(
+    conversation: Conversation,
+    device: DeviceId,
+    { sequence, earlier }: MessagePlace,
+  ): number | null {
+    if (sequence === 0) return null;
+    const last = lastSequence(this.context.store, conversation.id, device);
+    if (last === null) return earlier; // the first from there since this device came in
+    return sequence > last ? sequence - last - 1 : null;
+  }
+
+  /** Two members are at one epoch in different states. The relay's log says who has followed what everybody follows. */
+  async #resolveFork(conversation: Conversation): Promise<void> {
+    const answer = await this.context.relay().sync(conversation.id, conversation.group.epoch);
+    if (conversation.participation !== "member") return;
+    if (this.#isElsewhere(conversation, answer)) return await this.#comeBack(conversation, OTHER_HISTORY);
+    this.#gap(conversation, "a message came from somebody whose state of the group is another one");
+  }
+
+  /** The relay does not have this device in the group any more. */
+  async removed(conversation: Conversation): Promise<void> {
     const wasMember = await conversation.mutex.run(() => {
-      if (conversation.participation !== "member") return false;
+      if (!conversation.isOpen) return false;
       conversation.participation = "removed";
       conversation.pending = null;
       this.context.store.write((writer) => conversation.save(this.context.engine, writer));
@@ -365,20 +444,31 @@ export class Inbox {
   }
 
   #gap(conversation: Conversation, reason: string): void {
-    const [last] = this.context.store.readLog(conversation.id, { limit: 1 });
-    if (last !== undefined && parseStored(last.row).gap === reason) return; // one mark says it
-    this.context.store.write((writer) =>
-      appendMessage(writer, conversation.id, {
-        id: `gap-${toHex(this.context.crypto.randomBytes(8))}`,
-        from: "",
-        fingerprint: "",
-        sentAtMs: this.context.clock.now(),
-        text: "",
-        gap: reason,
-      })
-    );
-    this.context.emit({ type: "Gap", ...conversation.ref, reason });
+    const report = this.context.store.write((writer) => this.#writeGap(conversation, writer, reason));
+    report();
   }
+
+  /** Marks that something is missing, unless the last thing in the conversation is such a mark already. @returns reports it */
+  #writeGap(conversation: Conversation, writer: StoreWriter, reason: string): () => void {
+    const [last] = writer.readLog(conversation.id, { limit: 1 });
+    if (last !== undefined && parseStored(last.row).gap !== undefined) return () => {};
+    appendMessage(writer, conversation.id, {
+      id: `gap-${toHex(this.context.crypto.randomBytes(8))}`,
+      from: "",
+      fingerprint: "",
+      sentAtMs: this.context.clock.now(),
+      text: "",
+      gap: reason,
+    });
+    return () => this.context.emit({ type: "Gap", ...conversation.ref, reason });
+  }
+}
+
+function missingText(context: ClientContext, missing: number, sender: Member): string {
+  const from = context.contacts.nameOf(sender);
+  return missing === 1
+    ? `a message from ${from} did not come`
+    : `${missing} messages from ${from} did not come`;
 }
 
 /**
@@ -389,7 +479,7 @@ export class Inbox {
 export function applyContent(
   context: ClientContext,
   conversation: Conversation,
-  options: { writer: Parameters<typeof appendMessage>[0]; content: Content; sender: Member },
+  options: { writer: StoreWriter; content: Content; sender: Member },
 ): () => void {
   const { writer, content, sender } = options;
   const group = conversation.id;
@@ -401,13 +491,20 @@ export function applyContent(
     own: sender.device === context.device.device,
   };
   const by = { from: authored.from, fingerprint: sender.fingerprint, sentAtMs: content.sentAtMs };
+  const state = sender.device === context.device.device ? "waiting" as const : undefined;
   const isAuthor = (message: StoredMessage) => message.fingerprint === sender.fingerprint;
   switch (content.kind) {
     case "text":
-      appendMessage(writer, group, { id: content.id, ...by, text: content.text });
+      appendMessage(writer, group, { id: content.id, ...by, text: content.text, state });
       return () => context.emit({ type: "MsgCreated", ...authored, text: content.text });
     case "reply":
-      appendMessage(writer, group, { id: content.id, ...by, text: content.text, replyTo: content.target });
+      appendMessage(writer, group, {
+        id: content.id,
+        ...by,
+        text: content.text,
+        replyTo: content.target,
+        state,
+      });
       return () =>
         context.emit({ type: "MsgCreated", ...authored, text: content.text, replyTo: content.target });
     case "edit": {
@@ -447,13 +544,42 @@ export function applyContent(
     }
     case "typing":
       return () => context.emit({ type: "Typing", ...authored, typing: content.typing });
-    case "read":
-      return () => context.emit({ type: "Read", ...authored, target: content.target });
+    case "read": {
+      remember(writer, group, content.id);
+      const read = applyRead(context, conversation, { writer, target: content.target, sender });
+      return () => {
+        context.emit({ type: "Read", ...authored, target: content.target });
+        for (const id of read) context.emit({ type: "MsgSent", ...conversation.ref, id, state: "read" });
+      };
+    }
     case "profile":
     case "unsupported":
       remember(writer, group, content.id);
       return () => {};
   }
+}
+
+/** A person has read up to `target`. @returns own messages that everybody else has read by now */
+function applyRead(
+  context: ClientContext,
+  conversation: Conversation,
+  { writer, target, sender }: { writer: StoreWriter; target: string; sender: Member },
+): string[] {
+  const { id: group } = conversation;
+  const { fingerprint } = sender;
+  const place = placeOf(writer, group, target);
+  if (place === null || fingerprint === context.fingerprint) return [];
+  if (place <= readUpTo(writer, group, fingerprint)) return [];
+  const others = new Set(conversation.group.members.map((member) => member.fingerprint));
+  others.delete(context.fingerprint);
+  const byAll = () => Math.min(...[...others].map((other) => readUpTo(writer, group, other)));
+  const before = byAll();
+  noteRead(writer, group, { fingerprint, place });
+  const after = byAll();
+  if (after <= before) return [];
+  const limit = Math.min(after - before, MAX_READ_AT_ONCE);
+  return writer.readLog(group, { before: after + 1, limit }).map(({ row }) => parseStored(row).id)
+    .filter((id) => advanceState(writer, group, { id, state: "read" }));
 }
 
 function withReaction(

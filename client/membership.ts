@@ -13,13 +13,14 @@ import {
   fromUtf8,
   type GroupId,
   isAronaError,
+  parseChannelName,
   parseGroupId,
   sleep,
   toHex,
   utf8,
 } from "../proto/mod.ts";
 import { type ClientContext, randomId } from "./context.ts";
-import { Conversation } from "./conversation.ts";
+import { Conversation, type PendingCommit } from "./conversation.ts";
 import {
   type Group,
   type GroupChange,
@@ -45,6 +46,7 @@ import {
   WELCOME_WAIT_MS,
 } from "./limits.ts";
 import { listedAlike } from "./naming.ts";
+import { noteMembers } from "./positions.ts";
 
 /** A change to commit, decided on the newest state of the group; null when nothing is left to do. */
 type Decide = (
@@ -63,6 +65,8 @@ export class Membership {
       settlePending(conversation: Conversation): Promise<void>;
       /** Fetches missed commits. */
       synchronize(conversation: Conversation): Promise<void>;
+      /** This device is no member any more. */
+      removed(conversation: Conversation): Promise<void>;
     },
   ) {}
 
@@ -189,8 +193,10 @@ export class Membership {
   /** Leaves: the relay stops routing here at once, a remaining member commits the removal. */
   async leave(conversation: Conversation): Promise<void> {
     const { context } = this;
-    conversation.assertMember();
+    conversation.assertOpen();
     const { group } = conversation;
+    // Without its state a device can sign no statement about its leaf; it ends its membership at the relay all the same.
+    if (conversation.participation === "stuck") return await this.#part(conversation);
     const onlyAdmin = group.self.admin && group.kind !== "dm" &&
       !group.members.some((member) => member.admin && member.fingerprint !== context.fingerprint);
     // Somebody whom this profile knows under the very name, before anybody else.
@@ -198,6 +204,11 @@ export class Membership {
     const heir = others.find((member) => context.contacts.nameOf(member) === member.account) ?? others[0];
     if (onlyAdmin && heir) await this.setAdmin(conversation, context.contacts.nameOf(heir), true);
     const statement = await context.engine.leaveStatement(context.device, conversation.group);
+    await this.#part(conversation, statement);
+  }
+
+  async #part(conversation: Conversation, statement?: Uint8Array): Promise<void> {
+    const { context } = this;
     await context.relay().part(conversation.id, statement).catch((error) => {
       if (!isAronaError(error, "FORBIDDEN", "NOT_FOUND")) throw error; // it knows already
     });
@@ -226,27 +237,82 @@ export class Membership {
     });
   }
 
-  /** Joins a channel again whose missed commits are gone. */
-  async rejoin(conversation: Conversation): Promise<void> {
-    const { context } = this;
-    if (
-      conversation.participation !== "member" || context.conversations.get(conversation.id) !== conversation
-    ) {
-      return;
-    }
-    conversation.participation = "stuck";
-    context.store.write((writer) => conversation.save(context.engine, writer));
-    this.rescue(conversation);
-    await Promise.resolve();
+  /** Commits another leaf for a device that has lost its state and has signed that it wants one. */
+  replaceLeaf(
+    conversation: Conversation,
+    request: { device: DeviceId; keyPackage: Uint8Array; statement: Uint8Array },
+  ): void {
+    this.context.background(async () => {
+      try {
+        await this.change(conversation, (group) => {
+          const present = group.members.some((member) => member.device === request.device);
+          return Promise.resolve(present ? { change: { kind: "replace", ...request } } : null);
+        });
+      } catch (error) {
+        // A statement or a KeyPackage that does not hold is the other device's own business; the relay asks somebody else.
+        if (!isAronaError(error, "POLICY", "BAD_MLS", "BAD_CERTIFICATE", "TOO_LARGE")) throw error;
+      }
+    });
   }
 
-  /** Tries to bring a stuck conversation back: a channel from outside; a group needs a member to add this device again. */
+  /** Enters a conversation again whose state here is of no use any more: its missed commits are gone, or it went another way. */
+  async rejoin(conversation: Conversation): Promise<void> {
+    const { context } = this;
+    const stuck = await conversation.mutex.run(() => {
+      const isCurrent = context.conversations.get(conversation.id) === conversation;
+      if (conversation.participation !== "member" || !isCurrent) return false;
+      conversation.participation = "stuck";
+      conversation.pending = null;
+      context.store.write((writer) => conversation.save(context.engine, writer));
+      return true;
+    });
+    if (stuck) this.rescue(conversation);
+  }
+
+  /** Tries to bring a stuck conversation back: a channel from outside; in a group a member is asked for another leaf. */
   rescue(conversation: Conversation): void {
     const { name, kind, suite } = conversation.group;
-    if (kind !== "channel" || conversation.participation !== "stuck") return;
+    if (conversation.participation !== "stuck") return;
     this.context.background(async () => {
-      await this.joinChannel(name as ChannelName, suite);
+      if (kind === "channel") await this.joinChannel(name as ChannelName, suite);
+      else if (!await this.#askToReturn(conversation.id)) await this.recover.removed(conversation);
     });
+  }
+
+  /** Enters the groups that the relay has this device in, and that its files know nothing of. */
+  async enterUnknown(): Promise<void> {
+    const { context } = this;
+    for (const { group, kind, name, suite } of await context.relay().groups()) {
+      if (context.conversations.get(group)?.isOpen) continue;
+      const known = SUITE_IDS.find((id) => id === suite);
+      if (known === undefined) continue;
+      if (kind === "channel") await this.joinChannel(parseChannelName(name), known);
+      else await this.#askToReturn(group);
+    }
+  }
+
+  /** @returns false where the relay does not have this device in the group, or nobody else is left in it */
+  async #askToReturn(id: GroupId): Promise<boolean> {
+    const { context } = this;
+    const listed = (await context.relay().groups()).find((entry) => entry.group === id);
+    const suite = SUITE_IDS.find((known) => known === listed?.suite);
+    if (listed === undefined || suite === undefined) return false;
+    const [{ publicBytes: keyPackage }] = await makeKeyPackages(context, {
+      suite,
+      count: 1,
+      lastResort: false,
+    });
+    const { epoch } = listed;
+    const statement = await context.engine.returnStatement(context.device, {
+      suite,
+      group: id,
+      epoch,
+      keyPackage,
+    });
+    const others = await context.relay().askToReturn(id, { keyPackage, statement });
+    if (others > 0) return true;
+    await context.relay().part(id); // nobody has its keys any more
+    return false;
   }
 
   /**
@@ -265,7 +331,8 @@ export class Membership {
         if (decision === null) return;
         const made = await context.engine.commit(from, decision.change);
         const hash = toHex(context.crypto.digest("SHA-256", made.commit));
-        const stored = await this.#setPending(conversation, { hash, next: made.next }, from.epoch);
+        const replaced = decision.change.kind === "replace" ? decision.change.device : undefined;
+        const stored = await this.#setPending(conversation, { hash, next: made.next, replaced }, from.epoch);
         if (!stored) continue; // the epoch moved on meanwhile
         conversation.inFlight = hash;
         try {
@@ -314,15 +381,14 @@ export class Membership {
         conversation.saveGroup(context.engine, writer, pending.next);
         conversation.renewedAtMs = context.clock.now();
         conversation.ownMessages = 0;
-        conversation.save(context.engine, writer, { pending: null });
+        conversation.save(context.engine, writer, { pending: null, base: hash });
+        const change = differences(before, pending);
+        noteMembers(writer, conversation.id, change);
         // Whom this device has added it got from the relay under that name.
-        const were = new Set(before.members.map((member) => member.device));
-        for (const member of pending.next.members) {
-          if (!were.has(member.device)) context.contacts.pin(member, writer);
-        }
+        for (const member of change.added) context.contacts.pin(member, writer);
       });
       conversation.pending = null;
-      conversation.advance(pending.next);
+      conversation.advance(pending.next, hash);
       this.#reportOwnChange(conversation, before);
     });
   }
@@ -343,13 +409,14 @@ export class Membership {
   }
 
   /** Makes this device one that can be added to groups: from here on there is a KeyPackage of every suite. */
-  async publishLastResorts(): Promise<void> {
+  async publishLastResorts(options: { replaceAll: boolean }): Promise<void> {
     const { context } = this;
     for (const suite of SUITE_IDS) {
       const mark = context.store.get("profile", `last resort ${suite}`);
       const publishedAtMs = mark === null ? 0 : Number(fromUtf8(mark));
-      if (context.clock.now() - publishedAtMs < LAST_RESORT_RENEWAL_MS) continue;
-      await this.#publish(suite, { count: 1, lastResort: true });
+      const isDue = context.clock.now() - publishedAtMs >= LAST_RESORT_RENEWAL_MS;
+      if (!isDue && !options.replaceAll) continue;
+      await this.#publish(suite, { count: 1, lastResort: true, replace: options.replaceAll });
       const nowMs = utf8(String(context.clock.now()));
       context.store.write((writer) => writer.put("profile", `last resort ${suite}`, nowMs));
     }
@@ -381,10 +448,13 @@ export class Membership {
     for (const wake of this.#joined.get(conversation.id) ?? []) wake();
   }
 
-  async #publish(suite: SuiteId, options: { count: number; lastResort: boolean }): Promise<void> {
+  async #publish(
+    suite: SuiteId,
+    options: { count: number; lastResort: boolean; replace?: boolean },
+  ): Promise<void> {
     const made = await makeKeyPackages(this.context, { suite, ...options });
     const keyPackages = made.map((keyPackage) => keyPackage.publicBytes);
-    await this.context.relay().publishKeyPackages(suite, keyPackages, { lastResort: options.lastResort });
+    await this.context.relay().publishKeyPackages(suite, keyPackages, options);
   }
 
   async #create(
@@ -427,6 +497,7 @@ export class Membership {
     });
     const conversation = new Conversation(next, null);
     conversation.renewedAtMs = context.clock.now();
+    conversation.base = toHex(context.crypto.digest("SHA-256", commit));
     try {
       await context.relay().commit({
         group: id,
@@ -451,12 +522,15 @@ export class Membership {
 
   #adopt(conversation: Conversation, named: readonly Member[] = []): Promise<void> {
     const { context } = this;
+    let afterwards = () => {};
     context.store.write((writer) => {
+      afterwards = context.entered(writer, conversation.id);
       conversation.saveGroup(context.engine, writer, conversation.group);
       conversation.save(context.engine, writer);
       for (const member of named) context.contacts.pin(member, writer);
     });
     context.conversations.set(conversation.id, conversation);
+    afterwards();
     context.emit({
       type: "GroupCreated",
       ...conversation.ref,
@@ -566,7 +640,7 @@ export class Membership {
   /** @returns false where the group is no longer at `epoch` */
   #setPending(
     conversation: Conversation,
-    pending: { hash: string; next: Group } | null,
+    pending: PendingCommit | null,
     epoch?: number,
   ): Promise<boolean> {
     const { context } = this;
@@ -601,6 +675,18 @@ export class Membership {
     const random = crypto.randomBytes(1)[0] / 255;
     await sleep(clock, CONFLICT_PAUSE_MS * Math.min(attempt + 1, 16) * random);
   }
+}
+
+/** Who comes and who goes by an own commit. A device that gets another leaf does both. */
+function differences(
+  before: Group,
+  { next, replaced }: PendingCommit,
+): { added: Member[]; removed: Member[] } {
+  const without = (group: Group, other: Group) => {
+    const devices = new Set(other.members.map((member) => member.device));
+    return group.members.filter(({ device }) => !devices.has(device) || device === replaced);
+  };
+  return { added: without(next, before), removed: without(before, next) };
 }
 
 function accountsOf(group: Group, admins: readonly string[]): string[] {

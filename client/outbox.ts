@@ -4,13 +4,15 @@
  *
  * Each conversation sends one message after the other: the next is sealed when the one before it is accepted. That keeps the sender's
  * order through a change of epoch or a pause that the relay asks for. An accepted message stays until every device has it: the relay
- * keeps it in memory only, so after a restart of the relay it is sent again. Receivers know it by its id.
+ * keeps it in memory only, so after a restart of the relay it is sent again. Receivers know it by its id, and by the number that it is
+ * sealed with they know that none is missing.
  */
 
 import {
   AronaError,
   type ErrorCode,
   fromHex,
+  type GroupId,
   MessageFlag,
   type Receipt,
   sleep,
@@ -19,6 +21,7 @@ import {
 import { type ClientContext, randomId } from "./context.ts";
 import type { Conversation } from "./conversation.ts";
 import { type Content, encodeContent } from "./groups/mod.ts";
+import { advanceState, type MessageState } from "./history.ts";
 import { applyContent } from "./inbox.ts";
 import { MAX_OUTBOX_MESSAGES, MAX_UNDELIVERED_MESSAGES, OUTBOX_LIFETIME_MS } from "./limits.ts";
 import { decodeOutboxRow, encodeOutboxRow, type OutboxRow, type SealedMessage } from "./outbox_row.ts";
@@ -27,6 +30,10 @@ import type { StoreWriter } from "./store/mod.ts";
 /** Pauses after an answer that another try may change: the first, and the longest. */
 const RETRY_FIRST_MS = 250;
 const RETRY_LONGEST_MS = 60_000;
+/** Stands for the boot id where a message was accepted, but has to be sent once more. */
+const ACCEPTED_BEFORE = "before";
+/** Between two looks for what has expired, at least. */
+const EXPIRY_PAUSE_MS = 1_000;
 /** How long a commit that is on its way may take before it is asked for. */
 const STALE_WAIT_MS = 5_000;
 /** Relay answers that another try cannot change. */
@@ -62,6 +69,7 @@ export class Outbox {
   readonly #pumping = new Set<string>();
   readonly #waiting = new Map<string, PromiseWithResolvers<void>>();
   readonly #stopped = new AbortController();
+  #cancelExpiry = () => {};
   #nextRow: number;
   #retryMs = RETRY_FIRST_MS;
 
@@ -73,7 +81,7 @@ export class Outbox {
   /** Puts content into the outbox and the own history, and begins to send. */
   send(conversation: Conversation, content: Content): Sending {
     const { context } = this;
-    conversation.assertMember();
+    conversation.assertOpen();
     context.contacts.assertNoneChanged(conversation.group.members);
     if (this.#rows.filter((row) => row.acceptedBoot === null).length >= MAX_OUTBOX_MESSAGES) {
       throw new AronaError("QUOTA", `Cannot send: ${MAX_OUTBOX_MESSAGES} messages wait already`, {
@@ -88,6 +96,7 @@ export class Outbox {
       content: encodeContent(content),
       sealed: null,
       acceptedBoot: null,
+      reached: 0,
     };
     let report = () => {};
     context.store.write((writer) => {
@@ -99,6 +108,7 @@ export class Outbox {
     const waiting = Promise.withResolvers<void>();
     waiting.promise.catch(() => {}); // whoever is not interested is told by MsgFailed
     this.#waiting.set(content.id, waiting);
+    if (this.#rows.length === 1) this.#expire();
     this.#pump(conversation);
     return { id: content.id, accepted: waiting.promise };
   }
@@ -108,7 +118,7 @@ export class Outbox {
     const { context } = this;
     if (!context.online || conversation.participation !== "member") return;
     await this.#quietly(async () => {
-      const sealed = await this.#seal(conversation, encodeContent(content), () => {});
+      const sealed = await this.#seal(conversation, { content: encodeContent(content), sequence: 0 });
       await context.relay().link.submit({
         flags: MessageFlag.EPHEMERAL,
         group: fromHex(conversation.id),
@@ -121,21 +131,44 @@ export class Outbox {
   receipt(receipt: Receipt): Promise<void> {
     const envelope = toHex(receipt.envelope);
     const row = this.#rows.find((row) => row.sealed !== null && toHex(row.sealed.envelope) === envelope);
-    if (row !== undefined && receipt.delivered >= receipt.of) {
-      this.#forget(row);
-      const conversation = this.context.conversations.get(row.group);
+    if (row === undefined) return Promise.resolve();
+    const conversation = this.context.conversations.get(row.group);
+    if (receipt.delivered >= receipt.of) {
+      this.#forget(row, "delivered");
       if (conversation !== undefined) this.#reportSent(conversation, row, "delivered");
+    } else if (receipt.delivered > row.reached) {
+      const reached = { ...row, reached: receipt.delivered };
+      this.context.store.write((writer) => writer.put("outbox", row.id, encodeOutboxRow(reached)));
+      Object.assign(row, reached);
     }
     return Promise.resolve();
+  }
+
+  /**
+   * This device comes into a conversation anew, by the transaction of `writer`: what was sealed for its former leaf is of no use, and
+   * what was accepted so is sent once more, since perhaps nobody could open it.
+   *
+   * @returns does the same in memory; call it once the transaction stands
+   */
+  unseal(writer: StoreWriter, group: GroupId): () => void {
+    const rows = this.#rows.filter((row) => row.group === group && row.sealed !== null);
+    const changeOf = (row: OutboxRow) => ({
+      sealed: null,
+      acceptedBoot: row.acceptedBoot === null ? null : ACCEPTED_BEFORE,
+    });
+    for (const row of rows) writer.put("outbox", row.id, encodeOutboxRow({ ...row, ...changeOf(row) }));
+    return () => rows.forEach((row) => Object.assign(row, changeOf(row)));
   }
 
   /** Goes on with everything that waits; call it when a connection stands. */
   resume(): void {
     this.#retryMs = RETRY_FIRST_MS;
+    this.#expire();
     for (const conversation of this.context.conversations.values()) this.#pump(conversation);
   }
 
   stop(): void {
+    this.#cancelExpiry();
     this.#stopped.abort(new AronaError("CLOSED", "Cannot send: the client was closed"));
     for (const waiting of this.#waiting.values()) waiting.reject(this.#stopped.signal.reason);
     this.#waiting.clear();
@@ -168,22 +201,14 @@ export class Outbox {
       this.#fail(conversation, row, new AronaError("FORBIDDEN", "Cannot send: no longer a member"));
       return true;
     }
-    if (context.clock.now() - row.createdAtMs > OUTBOX_LIFETIME_MS) {
-      this.#fail(
-        conversation,
-        row,
-        new AronaError("TIMEOUT", "Cannot send: it could not be delivered for 7 days"),
-      );
-      return true;
-    }
     let epoch = conversation.group.epoch;
     try {
       context.contacts.assertNoneChanged(conversation.group.members);
-      const sealed = row.sealed?.epoch === epoch ? row.sealed : await this.#seal(
-        conversation,
-        row.content,
-        (writer, sealed) => writer.put("outbox", row.id, encodeOutboxRow({ ...row, sealed })),
-      );
+      const sealed = row.sealed?.epoch === epoch ? row.sealed : await this.#seal(conversation, {
+        content: row.content,
+        sequence: row.sealed?.sequence ?? null,
+        persist: (writer, sealed) => writer.put("outbox", row.id, encodeOutboxRow({ ...row, sealed })),
+      });
       Object.assign(row, { sealed });
       epoch = sealed.epoch;
       const { queued, full } = await context.relay().link.submit({
@@ -191,7 +216,7 @@ export class Outbox {
         group: fromHex(conversation.id),
         ...sealed,
       });
-      this.#accept(conversation, row, { boot, alone: queued + full === 0 });
+      if (this.#rows.includes(row)) this.#accept(conversation, row, { boot, alone: queued + full === 0 });
       return true;
     } catch (error) {
       if (!(error instanceof AronaError)) throw error;
@@ -202,18 +227,22 @@ export class Outbox {
   #accept(conversation: Conversation, row: OutboxRow, options: { boot: string; alone: boolean }): void {
     const { context } = this;
     const first = row.acceptedBoot === null;
-    const accepted = { ...row, acceptedBoot: options.boot };
+    // Sealed no more: while it was under way this device has come in anew.
+    const accepted = { ...row, acceptedBoot: row.sealed === null ? ACCEPTED_BEFORE : options.boot };
     const undelivered = this.#rows.filter((row) => row.acceptedBoot !== null);
     const givenUp = undelivered.length >= MAX_UNDELIVERED_MESSAGES ? undelivered[0] : undefined;
+    const present = context.conversations.get(conversation.id) === conversation;
+    const sent = Math.max(conversation.sent, row.sealed?.sequence ?? 0);
     if (first) conversation.ownMessages++;
     context.store.write((writer) => {
       if (options.alone) writer.delete("outbox", row.id);
       else writer.put("outbox", row.id, encodeOutboxRow(accepted));
       if (givenUp) writer.delete("outbox", givenUp.id);
-      if (context.conversations.get(conversation.id) === conversation) {
-        conversation.save(context.engine, writer);
-      }
+      if (present) conversation.save(context.engine, writer, { sent });
+      const state = options.alone ? "delivered" : "accepted";
+      advanceState(writer, conversation.id, { id: row.messageId, state });
     });
+    if (present) conversation.sent = sent;
     if (options.alone) this.#drop(row);
     else Object.assign(row, accepted);
     if (givenUp) this.#drop(givenUp);
@@ -275,7 +304,7 @@ export class Outbox {
   }
 
   #fail(conversation: Conversation, row: OutboxRow, error: AronaError): void {
-    this.#forget(row);
+    this.#forget(row, "failed");
     this.#waiting.get(row.messageId)?.reject(error);
     this.#waiting.delete(row.messageId);
     const { code, message: reason } = error;
@@ -286,9 +315,34 @@ export class Outbox {
     this.context.emit({ type: "MsgSent", ...conversation.ref, id: row.messageId, state });
   }
 
-  #forget(row: OutboxRow): void {
-    this.context.store.write((writer) => writer.delete("outbox", row.id));
+  #forget(row: OutboxRow, state: MessageState | null): void {
+    this.context.store.write((writer) => {
+      writer.delete("outbox", row.id);
+      if (state !== null) advanceState(writer, row.group, { id: row.messageId, state });
+    });
     this.#drop(row);
+  }
+
+  /** Gives up what is too old, and looks again when the next message will be. */
+  #expire(): void {
+    const { clock, conversations } = this.context;
+    this.#cancelExpiry();
+    const isOver = (row: OutboxRow) => clock.now() - row.createdAtMs >= OUTBOX_LIFETIME_MS;
+    for (const row of this.#rows.filter(isOver)) {
+      const conversation = conversations.get(row.group);
+      if (row.reached > 0 || conversation === undefined) {
+        this.#forget(row, null); // somebody has it, and whoever has not will see a gap
+        continue;
+      }
+      const reason = row.acceptedBoot === null
+        ? "Cannot send: it could not be delivered for 7 days"
+        : "Cannot deliver: nobody has fetched it for 7 days";
+      this.#fail(conversation, row, new AronaError("TIMEOUT", reason));
+    }
+    const oldest = this.#rows[0];
+    if (oldest === undefined || this.#stopped.signal.aborted) return;
+    const leftMs = Math.max(OUTBOX_LIFETIME_MS - (clock.now() - oldest.createdAtMs), EXPIRY_PAUSE_MS);
+    this.#cancelExpiry = clock.schedule(Math.min(leftMs, OUTBOX_LIFETIME_MS), () => this.#expire());
   }
 
   #drop(row: OutboxRow): void {
@@ -298,16 +352,23 @@ export class Outbox {
 
   #seal(
     conversation: Conversation,
-    content: Uint8Array,
-    persist: (writer: StoreWriter, sealed: SealedMessage) => void,
+    { content, sequence: given, persist }: {
+      content: Uint8Array;
+      /** 0 for what does not count; null: the next one. */
+      sequence: number | null;
+      persist?: (writer: StoreWriter, sealed: SealedMessage) => void;
+    },
   ): Promise<SealedMessage> {
     const { context } = this;
     return conversation.mutex.run(async () => {
-      const { next, ciphertext } = await context.engine.encrypt(conversation.group, content);
-      const sealed = { epoch: next.epoch, envelope: randomId(context.crypto), ciphertext };
+      const sequence = given ?? conversation.sent + 1;
+      const earlier = Math.max(0, sequence - 1 - conversation.sentBefore);
+      const place = { sequence, earlier };
+      const { next, ciphertext } = await context.engine.encrypt(conversation.group, content, place);
+      const sealed = { epoch: next.epoch, sequence, envelope: randomId(context.crypto), ciphertext };
       context.store.write((writer) => {
         conversation.saveGroup(context.engine, writer, next);
-        persist(writer, sealed);
+        persist?.(writer, sealed);
       });
       conversation.advance(next);
       return sealed;

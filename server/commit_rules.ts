@@ -38,8 +38,8 @@ export function checkCommit(
   for (const device of request.remove) checkRemoved(store, state, { caller, request, device });
   const added = request.external
     ? [{ device: caller.device, account: caller.account }]
-    : request.add.map((device) => addedMember(store, state, device));
-  checkDirectMessage(state, { caller, added });
+    : request.add.map((device) => addedMember(store, state, { request, device }));
+  checkDirectMessage(state, { caller, request, added });
   checkGroupInfo(state, request);
   checkQuotas(store, state, { caller, request, added });
   return added;
@@ -109,6 +109,7 @@ function checkRemovals(
     return;
   }
   for (const device of request.remove) {
+    if (isReplaced(state, request, device)) continue;
     if (device === caller.device) throw forbidden("a device leaves with PART");
     const member = state.members.get(device);
     if (member !== undefined && member.account !== caller.account) {
@@ -129,21 +130,32 @@ function checkRemoved(
   throw new AronaError("NOT_FOUND", "Cannot accept commit: it removes a device that is not in the group");
 }
 
-function addedMember(store: RelayStore, state: GroupState, device: DeviceId): StoredMember {
+/** A device that has asked to return: whoever removes its old leaf and adds its new one does what it wants. */
+function isReplaced(state: GroupState, request: CommitRequest, device: DeviceId): boolean {
+  return state.returners.has(device) && request.remove.includes(device) && request.add.includes(device);
+}
+
+function addedMember(
+  store: RelayStore,
+  state: GroupState,
+  { request, device }: { request: CommitRequest; device: DeviceId },
+): StoredMember {
   const stored = store.device(device);
   if (stored === null) throw new AronaError("NOT_FOUND", "Cannot accept commit: it adds an unknown device");
   if (isBanned(store, state, stored.account)) throw forbidden("it adds a banned account");
-  if (state.members.has(device)) throw forbidden("it adds a device that is a member");
+  if (state.members.has(device) && !isReplaced(state, request, device)) {
+    throw forbidden("it adds a device that is a member");
+  }
   return { device, account: stored.account };
 }
 
 /** The creator adds the other side (and own devices) while it is alone. */
 function checkDirectMessage(
   state: GroupState,
-  { caller, added }: { caller: Caller; added: readonly StoredMember[] },
+  { caller, request, added }: { caller: Caller; request: CommitRequest; added: readonly StoredMember[] },
 ): void {
   const { kind, creator, peer } = state.head;
-  if (kind !== "dm" || added.length === 0) return;
+  if (kind !== "dm" || added.every(({ device }) => isReplaced(state, request, device))) return;
   if (caller.account !== creator || state.members.size !== 1) throw forbidden("a direct message is complete");
   if (added.some(({ account }) => account !== creator && account !== peer)) {
     throw forbidden("a direct message has two accounts");

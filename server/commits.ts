@@ -73,7 +73,9 @@ function acceptCommit(services: Services, caller: Caller, request: CommitRequest
       details: { epoch: state.epoch },
     });
   }
-  services.leaves.settled(state, [...request.remove, ...added.map(({ device }) => device)]);
+  const settled = [...request.remove, ...added.map(({ device }) => device)];
+  services.leaves.settled(state, settled);
+  services.returns.settled(state, settled);
   return {
     answer: { fields: { epoch: state.epoch } },
     deliver() {

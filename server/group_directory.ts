@@ -3,6 +3,7 @@
 import type { AccountName, DeviceId, GroupId } from "../proto/mod.ts";
 import type { Bus, Recipient } from "./bus.ts";
 import type { Recipients } from "./recipients.ts";
+import type { Returner } from "./returns.ts";
 import type {
   GroupHead,
   RelayStore,
@@ -16,6 +17,8 @@ import type {
 export class GroupState {
   readonly members = new Map<DeviceId, Recipient>();
   readonly leavers = new Map<DeviceId, StoredLeaver>();
+  /** Devices that have lost their state and wait for another leaf. */
+  readonly returners = new Map<DeviceId, Returner>();
   epoch: number;
   admins: ReadonlySet<string>;
   banned: ReadonlySet<string>;

@@ -1,6 +1,6 @@
 /** GROUP and JOIN: groups are created, looked at, listed and forgotten. Changing one is commits.ts. */
 
-import { AronaError, type ChannelName, type GroupId } from "../proto/mod.ts";
+import { AronaError, type ChannelName, type GroupId, toHex } from "../proto/mod.ts";
 import { isBanned } from "./commit_rules.ts";
 import type { GroupState } from "./group_directory.ts";
 import { MAX_GROUPS, MAX_GROUPS_PER_ACCOUNT, MAX_LISTED_CHANNELS } from "./limits.ts";
@@ -70,7 +70,9 @@ export function syncGroup(
 ): Answer {
   const state = memberGroup(services, caller, request.group);
   const { from, commits, gone } = services.store.commits(request.group, request.epoch);
-  return { fields: { epoch: state.epoch, from, gone }, blobs: commits };
+  const base = services.store.commitHash(request.group, request.epoch - 1);
+  const hash = base === null ? undefined : toHex(base);
+  return { fields: { epoch: state.epoch, from, gone, base: hash }, blobs: commits };
 }
 
 /** Answers `info`. */
@@ -128,6 +130,7 @@ export function resetDirectMessage(services: Services, caller: Caller, group: Gr
   }
   const others = [...state.members.values()].filter(({ device }) => device !== caller.device);
   services.leaves.forgetGroup(state);
+  services.returns.forgetGroup(state);
   services.groups.delete(state);
   for (const { listener } of others) listener?.event({ type: "dropped", group });
   return { fields: {} };

@@ -9,13 +9,19 @@ import type { StoredDevice } from "./store.ts";
 export function publishKeys(
   services: Services,
   caller: Caller,
-  request: { suite: number; lastResort: Uint8Array | null; keyPackages: readonly Uint8Array[] },
+  request: {
+    suite: number;
+    lastResort: Uint8Array | null;
+    keyPackages: readonly Uint8Array[];
+    replace: boolean;
+  },
 ): Answer {
-  const { suite, keyPackages, lastResort } = request;
+  const { suite, keyPackages, lastResort, replace } = request;
   const added = services.store.addKeyPackages(caller.device, {
     suite,
     keyPackages,
     lastResort: lastResort ?? undefined,
+    replace,
     limit: MAX_KEY_PACKAGES_PER_DEVICE,
   });
   if (!added) {

@@ -94,8 +94,8 @@ export const MAX_WELCOMES_PER_DEVICE = 64;
 export const MAX_WELCOMES_PER_INVITER = 8;
 /** The bytes of all. */
 export const MAX_WELCOME_BYTES_PER_DEVICE = 67_108_864;
-/** How long one member has to commit a leaver's Remove before the next one is asked. */
-export const LEAVE_ASK_INTERVAL_MS = 10_000;
+/** How long one member has to do what it is asked for (remove a leaver, give a returning device a leaf) before the next one is. */
+export const ERRAND_INTERVAL_MS = 10_000;
 
 // Accounts and keys
 
@@ -105,6 +105,8 @@ export const MAX_ACCOUNTS = 100_000;
 export const MAX_DEVICES_PER_ACCOUNT = 16;
 /** One KeyPackage. */
 export const MAX_KEY_PACKAGE_BYTES = 65_536;
+/** How long the highest login numbers may be in memory only. */
+export const LOGINS_FLUSH_MS = 1_000;
 /** EVENT `keys_low` when a claim leaves fewer KeyPackages than this. */
 export const KEY_PACKAGES_LOW = 8;
 /** Proof of work in leading zero bits, with few registrations. */

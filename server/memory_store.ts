@@ -41,7 +41,7 @@ interface MemoryGroup {
   members: Map<DeviceId, MemoryMember>;
   leavers: Map<DeviceId, StoredLeaver>;
   groupInfo: Uint8Array | null;
-  log: { epoch: number; commit: Uint8Array }[];
+  log: { epoch: number; hash: Uint8Array; commit: Uint8Array }[];
   undo: MemoryUndo | null;
 }
 
@@ -63,6 +63,7 @@ export class MemoryRelayStore implements RelayStore {
   #sequence = 0;
   readonly #accounts = new Map<string, StoredAccount>();
   readonly #devices = new Map<DeviceId, StoredDevice>();
+  readonly #logins = new Map<DeviceId, number>();
   readonly #invites = new Map<string, number>();
   readonly #keyPackages = new Map<DeviceId, Map<number, MemoryKeyPackages>>();
   readonly #groups = new Map<GroupId, MemoryGroup>();
@@ -133,6 +134,14 @@ export class MemoryRelayStore implements RelayStore {
     this.#devices.set(device.device, device);
   }
 
+  loginOf(device: DeviceId): number {
+    return this.#logins.get(device) ?? 0;
+  }
+
+  saveLogins(logins: ReadonlyMap<DeviceId, number>): void {
+    for (const [device, login] of logins) this.#logins.set(device, login);
+  }
+
   addInvite(invite: Uint8Array, options: { expiresAtMs: number; nowMs: number; limit: number }): boolean {
     for (const [code, expiresAtMs] of this.#invites) {
       if (expiresAtMs < options.nowMs) this.#invites.delete(code);
@@ -144,9 +153,16 @@ export class MemoryRelayStore implements RelayStore {
 
   addKeyPackages(
     device: DeviceId,
-    options: { suite: number; keyPackages: readonly Uint8Array[]; lastResort?: Uint8Array; limit: number },
+    options: {
+      suite: number;
+      keyPackages: readonly Uint8Array[];
+      lastResort?: Uint8Array;
+      limit: number;
+      replace?: boolean;
+    },
   ): boolean {
     const packages = this.#packages(device, options.suite);
+    if (options.replace) packages.unused.length = 0;
     if (packages.unused.length + options.keyPackages.length > options.limit) return false;
     packages.unused.push(...options.keyPackages);
     packages.lastResort = options.lastResort ?? packages.lastResort;
@@ -257,7 +273,7 @@ export class MemoryRelayStore implements RelayStore {
     group.admins = commit.admins ?? group.admins;
     group.banned = commit.banned ?? group.banned;
     group.groupInfo = commit.groupInfo ?? group.groupInfo;
-    group.log.push({ epoch: commit.epoch, commit: commit.commit });
+    group.log.push({ epoch: commit.epoch, hash: commit.hash, commit: commit.commit });
     trimLog(group.log);
     if (commit.welcome !== undefined) {
       const { envelope, payload, devices } = commit.welcome;
@@ -311,6 +327,10 @@ export class MemoryRelayStore implements RelayStore {
       commits.push(commit);
     }
     return { from: epoch, commits, gone: false };
+  }
+
+  commitHash(group: GroupId, epoch: number): Uint8Array | null {
+    return this.#groups.get(group)?.log.find((entry) => entry.epoch === epoch)?.hash ?? null;
   }
 
   leave(group: GroupId, leaver: StoredLeaver): void {

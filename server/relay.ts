@@ -18,6 +18,7 @@ import { Admission } from "./admission.ts";
 import { InProcessBus } from "./bus.ts";
 import { GroupDirectory } from "./group_directory.ts";
 import { Leaves } from "./leaves.ts";
+import { Logins } from "./logins.ts";
 import {
   CLAIMS_PER_MINUTE,
   MAILBOX_LIFETIME_MS,
@@ -34,6 +35,7 @@ import { Recipients } from "./recipients.ts";
 import type { RelayOptions, RelayStats, RunningRelay } from "./relay_options.ts";
 import { Registration } from "./registration.ts";
 import { RelayIdentity } from "./relay_identity.ts";
+import { Returns } from "./returns.ts";
 import type { Services } from "./services.ts";
 import { openSession, type Session } from "./session.ts";
 
@@ -237,9 +239,11 @@ class Relay implements RunningRelay {
     this.parts.listener?.close();
     for (const cancel of this.#timers.values()) cancel();
     this.#services.leaves.stop();
+    this.#services.returns.stop();
     await Promise.allSettled([...this.#sessions].map((session) => session.shutDown()));
     for (const transport of this.#transports) transport.close();
     while (this.#serving.size > 0) await Promise.allSettled([...this.#serving]);
+    this.#services.logins.stop();
     this.parts.log({ type: "stopped" });
   }
 
@@ -283,6 +287,8 @@ function createServices(options: RelayOptions, log: RelayLog): Services {
     recipients,
     groups: new GroupDirectory(store, bus, recipients),
     leaves: new Leaves(clock),
+    returns: new Returns(clock),
+    logins: new Logins({ store, clock, log }),
     registration: new Registration({ store, clock, crypto }, options.inviteOnly ?? false),
     rates: {
       messages: limiter(

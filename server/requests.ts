@@ -14,6 +14,7 @@ import {
 import { claimKeys, lookupAccount, publishKeys } from "./keys.ts";
 import { part } from "./leaves.ts";
 import { refuseCommit } from "./refusals.ts";
+import { askToReturn } from "./returns.ts";
 import type { Request } from "./schema.ts";
 import type { Answer, Caller, Services } from "./services.ts";
 
@@ -58,6 +59,8 @@ export function handleRequest(
       const { answer, announce } = refuseCommit(services, caller, request);
       return { answer, afterwards: announce };
     }
+    case "group.return":
+      return askToReturn(services, caller, request).then((answer) => () => ({ answer }));
     case "group.sync":
       caller.recipient.mailbox.settle();
       return { answer: syncGroup(services, caller, request) };

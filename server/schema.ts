@@ -40,6 +40,8 @@ export interface AuthRequest {
   readonly id: number;
   readonly account: AccountName;
   readonly register: { readonly pow: string; readonly invite: string | null } | null;
+  /** Counted by the device. */
+  readonly login: number | null;
   readonly blobs: readonly Uint8Array[];
 }
 
@@ -91,6 +93,8 @@ export type Request =
     readonly suite: number;
     readonly lastResort: Uint8Array | null;
     readonly keyPackages: readonly Uint8Array[];
+    /** Whether the unused ones go. */
+    readonly replace: boolean;
   }
   | { readonly kind: "keys.claim"; readonly account: AccountName; readonly suite: number }
   | { readonly kind: "keys.lookup"; readonly account: AccountName }
@@ -99,6 +103,12 @@ export type Request =
   | CreateRequest
   | CommitRequest
   | RefuseRequest
+  | {
+    readonly kind: "group.return";
+    readonly group: GroupId;
+    readonly keyPackage: Uint8Array;
+    readonly statement: Uint8Array;
+  }
   | { readonly kind: "group.sync"; readonly group: GroupId; readonly epoch: number }
   | { readonly kind: "group.info"; readonly group: GroupId }
   | { readonly kind: "group.list" }
@@ -117,7 +127,10 @@ export function parseAuth(control: Control): AuthRequest {
   const id = parseRequestId(fields);
   const account = named(() => parseAccountName(fields.account));
   if (blobs.length !== 3) throw bad("blobs");
-  if (fields.register === undefined) return { id, account, register: null, blobs };
+  const login = fields.login === undefined
+    ? null
+    : integer(fields, "login", { min: 1, max: Number.MAX_SAFE_INTEGER });
+  if (fields.register === undefined) return { id, account, register: null, login, blobs };
   const register = fields.register as ControlFields | null;
   if (typeof register !== "object" || register === null) throw bad("register");
   const { pow, invite } = register;
@@ -125,7 +138,7 @@ export function parseAuth(control: Control): AuthRequest {
   if (invite !== undefined && (typeof invite !== "string" || invite.length > MAX_INVITE_CHARACTERS)) {
     throw bad("register.invite");
   }
-  return { id, account, register: { pow, invite: invite ?? null }, blobs };
+  return { id, account, register: { pow, invite: invite ?? null }, login, blobs };
 }
 
 /**
@@ -164,6 +177,7 @@ function parseKeys(fields: ControlFields, blobs: readonly Uint8Array[]): Request
         suite: suite(fields),
         lastResort: hasLastResort ? all[0] : null,
         keyPackages: hasLastResort ? all.slice(1) : all,
+        replace: boolean(fields, "replace"),
       };
     }
     case "claim":
@@ -187,6 +201,14 @@ function parseGroup(fields: ControlFields, blobs: readonly Uint8Array[]): Reques
       return parseCommit(fields, blobs);
     case "refuse":
       return { kind: "group.refuse", group: groupId(fields), epoch: epoch(fields), hash: hash(fields) };
+    case "return":
+      if (blobs.length !== 2) throw bad("blobs");
+      return {
+        kind: "group.return",
+        group: groupId(fields),
+        keyPackage: blob(blobs, 0, MAX_KEY_PACKAGE_BYTES),
+        statement: blob(blobs, 1, MAX_STATEMENT_BYTES),
+      };
     case "sync":
       return { kind: "group.sync", group: groupId(fields), epoch: epoch(fields) };
     case "info":

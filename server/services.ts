@@ -4,10 +4,12 @@ import type { AccountName, Clock, ControlFields, CryptoProvider, DeviceId } from
 import type { Bus, Recipient } from "./bus.ts";
 import type { GroupDirectory } from "./group_directory.ts";
 import type { Leaves } from "./leaves.ts";
+import type { Logins } from "./logins.ts";
 import type { RelayLog } from "./log.ts";
 import type { RateLimiter } from "./rate_limit.ts";
 import type { Recipients } from "./recipients.ts";
 import type { Registration } from "./registration.ts";
+import type { Returns } from "./returns.ts";
 import type { RelayStore } from "./store.ts";
 
 /** One relay's parts. */
@@ -20,6 +22,8 @@ export interface Services {
   readonly recipients: Recipients;
   readonly groups: GroupDirectory;
   readonly leaves: Leaves;
+  readonly returns: Returns;
+  readonly logins: Logins;
   readonly registration: Registration;
   readonly rates: {
     readonly messages: RateLimiter;

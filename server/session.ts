@@ -87,9 +87,11 @@ export async function openSession(
     }
     const control = decodeControl(first.body, new ObjectAssembler());
     id = parseRequestId(control.fields);
-    const device = await authenticate(services, connection, parseAuth(control));
+    const request = parseAuth(control);
+    const device = await authenticate(services, connection, request);
     if (connection.closed) return { reason: "cut" };
-    return { session: new Session(services, connection, { device, authId: id }), pending };
+    const { login } = request;
+    return { session: new Session(services, connection, { device, login, authId: id }), pending };
   } catch (error) {
     if (!(error instanceof AronaError)) throw error;
     if (connection.closed) return endOf(error);
@@ -98,6 +100,14 @@ export async function openSession(
     await connection.close({ code: "AUTH_FAILED" });
     return { reason: "auth_failed" };
   }
+}
+
+/** A device that has proved itself, and what it said with its AUTH. */
+interface AuthenticatedLogin {
+  readonly device: AuthenticatedDevice;
+  /** The number of this login, counted by the device; null where it does not count. */
+  readonly login: number | null;
+  readonly authId: number;
 }
 
 /** An authenticated connection; as a {@link Listener} it is what others of the relay see of it. */
@@ -115,7 +125,7 @@ export class Session implements Listener {
   constructor(
     private readonly services: Services,
     private readonly connection: SecureConnection,
-    auth: { device: AuthenticatedDevice; authId: number },
+    auth: AuthenticatedLogin,
   ) {
     const { device, account } = auth.device.device;
     const recipient = services.recipients.get(device, account, { registered: auth.device.newDevice });
@@ -198,8 +208,8 @@ export class Session implements Listener {
     await this.connection.close({ code: "SHUTTING_DOWN" });
   }
 
-  #attach({ device, authId }: { device: AuthenticatedDevice; authId: number }): void {
-    const { store, groups, leaves } = this.services;
+  #attach({ device, login, authId }: AuthenticatedLogin): void {
+    const { store, groups, leaves, returns, logins } = this.services;
     const { recipient } = this.caller;
     if (recipient.listener instanceof Session) recipient.listener.replaced();
     for (const welcome of store.welcomes(this.caller.device)) {
@@ -214,6 +224,7 @@ export class Session implements Listener {
       next,
       backlog,
       gap,
+      stale: logins.isStale(this.caller.device, login),
       keyPackages,
     }, []);
     this.connection.authenticated();
@@ -223,6 +234,7 @@ export class Session implements Listener {
     for (const group of store.groupsOfDevice(this.caller.device)) {
       const state = groups.find(group);
       if (state !== null && state.leavers.size > 0) leaves.memberConnected(state);
+      if (state !== null && state.returners.size > 0) returns.memberConnected(state);
     }
   }
 

@@ -68,6 +68,9 @@ export const RELAY_MIGRATIONS: readonly string[] = [
     leaver TEXT, statement BLOB, PRIMARY KEY (group_id, device)
   ) STRICT;
   `,
+  `
+  ALTER TABLE devices ADD COLUMN login INTEGER NOT NULL DEFAULT 0;
+  `,
 ];
 
 /**

@@ -124,13 +124,25 @@ class SqliteRelayStore implements RelayStore {
 
   saveDevice({ device, account, certificate, deviceKey }: StoredDevice): void {
     this.database.run(
-      `INSERT INTO devices VALUES (?, ?, ?, ?) ON CONFLICT (device) DO UPDATE SET
+      `INSERT INTO devices (device, account, certificate, device_key) VALUES (?, ?, ?, ?) ON CONFLICT (device) DO UPDATE SET
        account = excluded.account, certificate = excluded.certificate, device_key = excluded.device_key`,
       device,
       account,
       certificate,
       deviceKey,
     );
+  }
+
+  loginOf(device: DeviceId): number {
+    return this.database.get("SELECT login FROM devices WHERE device = ?", device)?.login as number ?? 0;
+  }
+
+  saveLogins(logins: ReadonlyMap<DeviceId, number>): void {
+    this.database.transaction(() => {
+      for (const [device, login] of logins) {
+        this.database.run("UPDATE devices SET login = ? WHERE device = ?", login, device);
+      }
+    });
   }
 
   addInvite(invite: Uint8Array, options: { expiresAtMs: number; nowMs: number; limit: number }): boolean {
@@ -144,10 +156,19 @@ class SqliteRelayStore implements RelayStore {
 
   addKeyPackages(
     device: DeviceId,
-    options: { suite: number; keyPackages: readonly Uint8Array[]; lastResort?: Uint8Array; limit: number },
+    options: {
+      suite: number;
+      keyPackages: readonly Uint8Array[];
+      lastResort?: Uint8Array;
+      limit: number;
+      replace?: boolean;
+    },
   ): boolean {
     const { suite, keyPackages, lastResort, limit } = options;
     return this.database.transaction(() => {
+      if (options.replace) {
+        this.database.run("DELETE FROM key_packages WHERE device = ? AND suite = ?", device, suite);
+      }
       if (this.keyPackageCount(device, suite) + keyPackages.length > limit) return false;
       for (const bytes of keyPackages) {
         this.database.run(
@@ -352,6 +373,15 @@ class SqliteRelayStore implements RelayStore {
       commits.push(found!.bytes as Uint8Array);
     }
     return { from: epoch, commits, gone: false };
+  }
+
+  commitHash(group: GroupId, epoch: number): Uint8Array | null {
+    const row = this.database.get(
+      "SELECT hash FROM commits WHERE group_id = ? AND epoch = ?",
+      group,
+      epoch,
+    );
+    return row === null ? null : row.hash as Uint8Array;
   }
 
   leave(group: GroupId, { device, account, statement }: StoredLeaver): void {

@@ -154,13 +154,23 @@ export interface RelayStore {
   devicesOf(account: string): StoredDevice[];
   /** Adds a device or replaces its certificate and key. */
   saveDevice(device: StoredDevice): void;
+  /** The highest login number of a device; 0 where none was kept. */
+  loginOf(device: DeviceId): number;
+  saveLogins(logins: ReadonlyMap<DeviceId, number>): void;
   /** @param invite SHA-256 of the code. @returns false where `limit` unused invites exist already */
   addInvite(invite: Uint8Array, options: { expiresAtMs: number; nowMs: number; limit: number }): boolean;
 
   /** Adds KeyPackages unless the device would have more than `limit` of the suite. @returns whether it did */
   addKeyPackages(
     device: DeviceId,
-    options: { suite: number; keyPackages: readonly Uint8Array[]; lastResort?: Uint8Array; limit: number },
+    options: {
+      suite: number;
+      keyPackages: readonly Uint8Array[];
+      lastResort?: Uint8Array;
+      limit: number;
+      /** Forgets the unused ones first. @default false */
+      replace?: boolean;
+    },
   ): boolean;
   /** Unused KeyPackages, the last resort not counted. */
   keyPackageCount(device: DeviceId, suite: number): number;
@@ -200,6 +210,8 @@ export interface RelayStore {
    */
   takeBack(group: GroupId, epoch: number): boolean;
   commits(group: GroupId, epoch: number): CommitRange;
+  /** SHA-256 of the commit from `epoch` on, where it is still kept. */
+  commitHash(group: GroupId, epoch: number): Uint8Array | null;
   /** Ends the membership of a device and keeps its statement. */
   leave(group: GroupId, leaver: StoredLeaver): void;
   /** Ends the membership of a device that never took part, and forgets the group's Welcomes for it. */

@@ -17,7 +17,7 @@ export const groups: CommandSpec = {
     await untilEnd(opened.client.caughtUp(), signal);
     const view = new EventView(opened.client);
     const conversations = opened.client.conversations()
-      .filter((conversation) => conversation.participation === "member")
+      .filter((conversation) => conversation.isOpen)
       .sort((a, b) => a.title < b.title ? -1 : 1);
     for (const conversation of conversations) {
       const object = conversationObject(conversation);

@@ -26,7 +26,7 @@ export const history: CommandSpec = {
       });
     }
     // One name can have had several groups, when it was left and joined again: the present one counts.
-    const conversation = found.find(({ participation }) => participation === "member") ?? found.at(-1)!;
+    const conversation = found.find(({ isOpen }) => isOpen) ?? found.at(-1)!;
     const limit = settings.number("count") ?? DEFAULT_COUNT;
     const view = new EventView(opened.client);
     for (const entry of opened.client.history(conversation, { limit })) {

@@ -83,7 +83,7 @@ export class PlainChat {
   }
 
   #tellWhere(): void {
-    const open = this.client.conversations().filter((c) => c.participation === "member");
+    const open = this.client.conversations().filter((c) => c.isOpen);
     if (open.length === 1) this.current = open[0];
     this.output.note(`You are ${this.client.account}. /help shows what you can type.`);
     if (this.current !== null) return this.tellCurrent();
@@ -156,7 +156,7 @@ export class PlainChat {
 
   /** The current conversation. @throws {CommandFailure} where there is none */
   here(): Conversation {
-    if (this.current?.participation === "member") return this.current;
+    if (this.current?.isOpen) return this.current;
     throw new CommandFailure("Cannot do that: you are in no conversation", {
       hint: "/join #channel or /switch TARGET goes to one.",
     });

@@ -117,7 +117,7 @@ export const PLAIN_COMMANDS: readonly PlainCommand[] = [
     summary: "your conversations",
     run(chat) {
       for (const conversation of chat.client.conversations()) {
-        if (conversation.participation !== "member") continue;
+        if (!conversation.isOpen) continue;
         chat.output.line(`${conversation === chat.current ? "* " : "  "}${chat.view.label(conversation)}`);
       }
     },

@@ -13,7 +13,7 @@ import {
 import { createCipherSuite } from "./cipher_suite.ts";
 import { readOccupants, viewCommit, viewGroup } from "./commit_view.ts";
 import { createAuthenticator, createLeafReader, type LeafReader } from "./credential.ts";
-import type { Group, GroupEngine, TrustService } from "./group.ts";
+import type { Group, GroupEngine, MessagePlace, TrustService } from "./group.ts";
 import { makeContextExtensions, readContextExtensions } from "./group_context.ts";
 import { makeSettings } from "./group_settings.ts";
 import {
@@ -31,6 +31,7 @@ import {
   inspectKeyPackage,
   makeKeyPackage,
 } from "./key_package.ts";
+import { encodeMessageHead, readMessageHead } from "./message_head.ts";
 import { type DecodedCommit, decodeGroupInfo, decodeWelcome, keyPackageReference } from "./mls_codec.ts";
 import {
   commitProposals,
@@ -53,6 +54,8 @@ import { parseSuiteId, SUITE_IDS, type SuiteId, SUITES } from "./suite.ts";
 /** Largest commit: room for some added devices, and for a path to every member of a blank tree. */
 const COMMIT_BASE_BYTES = 524_288;
 const COMMIT_BYTES_PER_MEMBER = 4_096;
+
+const UNCOUNTED: MessagePlace = { sequence: 0, earlier: 0 };
 
 /** Builds the engine on its ports. */
 export function createGroupEngine(
@@ -227,22 +230,28 @@ export function createGroupEngine(
       return makeReturnStatement(crypto, device, options);
     },
 
-    async encrypt(group, plaintext) {
-      const { state, message } = await sealApplication(
-        environmentOf(group.suite),
-        activeState(group),
+    async encrypt(group, plaintext, place = UNCOUNTED) {
+      const { state, message } = await sealApplication(environmentOf(group.suite), activeState(group), {
         plaintext,
-      );
+        authenticatedData: encodeMessageHead(crypto, group, place),
+      });
       return { next: wrap(state), ciphertext: message };
     },
 
     async decrypt(group, ciphertext) {
       const state = activeState(group);
-      const opened = await openApplication(environmentOf(group.suite), state, ciphertext);
+      let place: MessagePlace = UNCOUNTED;
+      const opened = await openApplication(environmentOf(group.suite), state, {
+        message: ciphertext,
+        look({ epoch, authenticatedData }) {
+          place = readMessageHead(crypto, epoch === group.epoch ? group : null, authenticatedData);
+        },
+      });
       const toMember = memberMaker(ports.trust, readContextExtensions(state.groupContext.extensions));
       return {
         next: wrap(opened.state),
         sender: toMember(requireOccupant(leaves, opened.tree, opened.sender)),
+        place,
         plaintext: opened.plaintext,
       };
     },

@@ -111,6 +111,14 @@ export interface CommitSummary {
   readonly external: boolean;
 }
 
+/** Where a message stands among those of its sender. */
+export interface MessagePlace {
+  /** From 1 on since the sender came in; 0 for a message that does not count. */
+  readonly sequence: number;
+  /** How many of them came before it in its epoch. */
+  readonly earlier: number;
+}
+
 /** Who a KeyPackage belongs to. */
 export interface KeyPackageOwner {
   readonly account: AccountName;
@@ -165,12 +173,21 @@ export interface GroupEngine {
     options: { suite: SuiteId; group: GroupId; epoch: number; keyPackage: Uint8Array },
   ): Promise<Uint8Array>;
 
-  encrypt(group: Group, plaintext: Uint8Array): Promise<{ next: Group; ciphertext: Uint8Array }>;
-  /** Opens a message of this epoch or of the two before it. `sender` is as of the message's epoch. */
+  /** @param place among this device's messages in the group. @default that of a message that does not count */
+  encrypt(
+    group: Group,
+    plaintext: Uint8Array,
+    place?: MessagePlace,
+  ): Promise<{ next: Group; ciphertext: Uint8Array }>;
+  /**
+   * Opens a message of this epoch or of the two before it. `sender` is as of the message's epoch.
+   *
+   * @throws {AronaError} also `FORKED`, where the sender has another state of the group at the same epoch
+   */
   decrypt(
     group: Group,
     ciphertext: Uint8Array,
-  ): Promise<{ next: Group; sender: Member; plaintext: Uint8Array }>;
+  ): Promise<{ next: Group; sender: Member; place: MessagePlace; plaintext: Uint8Array }>;
 
   /** The whole state, secrets included. */
   encode(group: Group): Uint8Array;

@@ -210,14 +210,15 @@ export function processCommit(
 export function sealApplication(
   environment: MlsEnvironment,
   state: ClientState,
-  plaintext: Uint8Array,
+  options: { plaintext: Uint8Array; authenticatedData: Uint8Array },
 ): Promise<{ state: ClientState; message: Uint8Array }> {
   return guarded("encrypt", async () => {
     adopt(state);
     const { newState, message, consumed } = await createApplicationMessage({
       context: contextOf(environment),
       state,
-      message: plaintext,
+      message: options.plaintext,
+      authenticatedData: options.authenticatedData,
     });
     const bytes = encodeMessage(message);
     if (bytes.length > MAX_ENVELOPE_BYTES) {
@@ -228,14 +229,23 @@ export function sealApplication(
   });
 }
 
-/** Opens an application message. @returns the sender as the leaf it had in the tree of the message's epoch */
+/**
+ * Opens an application message.
+ *
+ * @param options.look sees what is not encrypted before anything is done with it, and throws to refuse it. That it is the sender's is known
+ * only once the message is open
+ * @returns the sender as the leaf it had in the tree of the message's epoch
+ */
 export function openApplication(
   environment: MlsEnvironment,
   state: ClientState,
-  bytes: Uint8Array,
+  options: {
+    message: Uint8Array;
+    look: (head: { epoch: number; authenticatedData: Uint8Array }) => void;
+  },
 ): Promise<{ state: ClientState; plaintext: Uint8Array; sender: number; tree: RatchetTree }> {
   return guarded("decrypt", async () => {
-    const message = decodeStrictly(bytes, MAX_ENVELOPE_BYTES);
+    const message = decodeStrictly(options.message, MAX_ENVELOPE_BYTES);
     if (message.wireformat !== wireformats.mls_private_message) throw unexpected("application message");
     const { privateMessage } = message;
     if (privateMessage.contentType !== contentTypes.application) throw unexpected("application message");
@@ -246,6 +256,10 @@ export function openApplication(
     if (!equalBytes(privateMessage.groupId, groupId) || tree === undefined) {
       throw new AronaError("BAD_MLS", "Cannot decrypt: the message is for another group or epoch");
     }
+    options.look({
+      epoch: Number(privateMessage.epoch),
+      authenticatedData: privateMessage.authenticatedData,
+    });
     adopt(state);
     let sender = 0;
     const result = await processMessage({

@@ -104,7 +104,7 @@ export async function guarded<T>(action: string, call: () => Promise<T>): Promis
   try {
     return await call();
   } catch (cause) {
-    if (isAronaError(cause, "BAD_MLS", "POLICY", "BAD_CERTIFICATE", "TOO_LARGE")) throw cause;
+    if (isAronaError(cause, "BAD_MLS", "POLICY", "BAD_CERTIFICATE", "TOO_LARGE", "FORKED")) throw cause;
     const reason = cause instanceof Error ? cause.message : "unknown";
     throw new AronaError("BAD_MLS", `Cannot ${action}: ${reason.slice(0, 200)}`, { cause });
   }

@@ -11,6 +11,7 @@ export {
   type KeyPackagePair,
   type LocalDevice,
   type Member,
+  type MessagePlace,
   type PreparedCommit,
   type TrustService,
 } from "./group.ts";

@@ -54,6 +54,8 @@ export interface LoginResult {
   /** Deliveries that waited in the mailbox. */
   readonly backlog: number;
   readonly gap: boolean;
+  /** The relay has seen this login's number before: this device's files are an older copy. */
+  readonly stale: boolean;
   /** Unused KeyPackages on the relay, by suite. */
   readonly keyPackages: Readonly<Record<string, number>>;
 }
@@ -400,7 +402,7 @@ function loginRefused(frame: Frame): AronaError {
 }
 
 function parseLogin(fields: ControlFields): LoginResult {
-  const { registered, next, backlog, gap, keyPackages } = fields;
+  const { registered, next, backlog, gap, stale, keyPackages } = fields;
   if (!Number.isSafeInteger(next) || typeof keyPackages !== "object" || keyPackages === null) {
     throw new AronaError("BAD_FRAME", "Cannot log in: the relay's answer lacks fields");
   }
@@ -409,6 +411,7 @@ function parseLogin(fields: ControlFields): LoginResult {
     next: next as number,
     backlog: Number.isSafeInteger(backlog) ? backlog as number : 0,
     gap: gap === true,
+    stale: stale === true,
     keyPackages: keyPackages as Record<string, number>,
   };
 }

@@ -70,11 +70,16 @@ export class RelayApi {
   async publishKeyPackages(
     suite: SuiteId,
     keyPackages: readonly Uint8Array[],
-    options: { lastResort: boolean },
+    options: {
+      lastResort: boolean;
+      /** Whether the unused ones are forgotten. @default false */
+      replace?: boolean;
+    },
   ): Promise<number> {
+    const { lastResort, replace } = options;
     const { fields } = await this.link.request(
       FrameType.KEYS,
-      { op: "publish", suite, lastResort: options.lastResort },
+      { op: "publish", suite, lastResort, replace },
       { blobs: keyPackages },
     );
     return number(fields, "unused");
@@ -139,12 +144,20 @@ export class RelayApi {
   async sync(
     group: GroupId,
     epoch: number,
-  ): Promise<{ epoch: number; from: number; gone: boolean; commits: readonly Uint8Array[] }> {
+  ): Promise<{
+    epoch: number;
+    from: number;
+    gone: boolean;
+    /** SHA-256 (hexadecimal) of the commit that led to the epoch asked from; null where the relay no longer has it. */
+    base: string | null;
+    commits: readonly Uint8Array[];
+  }> {
     const { fields, blobs } = await this.link.request(FrameType.GROUP, { op: "sync", group, epoch });
     return {
       epoch: number(fields, "epoch"),
       from: number(fields, "from"),
       gone: fields.gone === true,
+      base: typeof fields.base === "string" ? fields.base : null,
       commits: blobs,
     };
   }
@@ -187,6 +200,17 @@ export class RelayApi {
   /** Leaves a group; without a statement it is declined, that is, never taken part in. */
   async part(group: GroupId, statement?: Uint8Array): Promise<void> {
     await this.link.request(FrameType.PART, { group }, { blobs: statement === undefined ? [] : [statement] });
+  }
+
+  /** Asks the other members for a new leaf. @returns how many other devices there are */
+  async askToReturn(
+    group: GroupId,
+    request: { keyPackage: Uint8Array; statement: Uint8Array },
+  ): Promise<number> {
+    const { fields } = await this.link.request(FrameType.GROUP, { op: "return", group }, {
+      blobs: [request.keyPackage, request.statement],
+    });
+    return number(fields, "others");
   }
 
   /** As an admin: the newest commit does not verify, and the relay is to take it back. */

@@ -26,6 +26,7 @@ const TABLE_CODES: Readonly<Record<Table, number>> = {
   [Table.OUTBOX]: 5,
   [Table.MESSAGES]: 6,
   [Table.SEEN]: 7,
+  [Table.POSITIONS]: 8,
 };
 /** Rows that say how long a log is. */
 const LOG_HEADS = { code: 0, name: "log_heads" };

@@ -17,6 +17,7 @@ export const Table = {
   OUTBOX: "outbox", //             envelopes not delivered yet
   MESSAGES: "messages", //         where in its log a message is, by message id
   SEEN: "seen", //                 ids for deduplication
+  POSITIONS: "positions", //       how far senders and readers are
 } as const;
 export type Table = typeof Table[keyof typeof Table];
 

@@ -7,7 +7,14 @@ const A = `${"aa".repeat(4)}${"00".repeat(12)}` as GroupId;
 const B = `${"aa".repeat(5)}${"00".repeat(11)}` as GroupId;
 
 function conversation(title: string, id: GroupId, participation = "member"): Conversation {
-  return { title, id, participation, ref: { group: title, groupId: id, kind: "group" } } as Conversation;
+  const isOpen = participation === "member";
+  return {
+    title,
+    id,
+    participation,
+    isOpen,
+    ref: { group: title, groupId: id, kind: "group" },
+  } as Conversation;
 }
 
 function viewOf(conversations: Conversation[], entries: HistoryEntry[] = []): EventView {

@@ -53,6 +53,7 @@ export function createClient({ peer: { device }, group }: Seat) {
     account: device.account,
     fingerprint: group.self.fingerprint,
     conversations: new Map([[group.id, new Conversation(group, null)]]),
+    entered: () => () => {},
     relay: () => relay,
     background: (task) => void tasks.add(task().catch(lost)),
   };
@@ -60,6 +61,7 @@ export function createClient({ peer: { device }, group }: Seat) {
   const membership = new Membership(context, {
     settlePending: (conversation) => inbox.settlePending(conversation),
     synchronize: (conversation) => inbox.synchronize(conversation),
+    removed: (conversation) => inbox.removed(conversation),
   });
   return {
     context,

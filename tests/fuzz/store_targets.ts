@@ -122,7 +122,8 @@ const conversation: FuzzTarget = {
         const conversation = load(input);
         assert.ok(["member", "left", "removed", "stuck"].includes(conversation.participation));
         const again = save(conversation);
-        if (conversation.pending === null) sameBytes(again, input);
+        // The former version had fewer fields.
+        if (conversation.pending === null && input[0] !== 1) sameBytes(again, input);
       },
       close: () => store.close(),
     };
@@ -215,14 +216,26 @@ export const storeTargets: readonly FuzzTarget[] = [
         messageId: "12".repeat(16),
         createdAtMs: START_MS,
         content: random.bytes(256),
+        reached: 0,
       };
-      const sealed = { epoch: 3, envelope: fromHex("34".repeat(16)), ciphertext: random.bytes(300) };
+      const sealed = {
+        epoch: 3,
+        sequence: 7,
+        envelope: fromHex("34".repeat(16)),
+        ciphertext: random.bytes(300),
+      };
       return [
         encodeOutboxRow({ ...row, sealed: null, acceptedBoot: null }),
-        encodeOutboxRow({ ...row, sealed, acceptedBoot: "00112233445566ff" }),
+        encodeOutboxRow({ ...row, sealed, acceptedBoot: "00112233445566ff", reached: 2 }),
       ];
     },
-    decode: (bytes) => decodeOutboxRow("000000000001", bytes),
+    decode(bytes) {
+      const row = decodeOutboxRow("000000000001", bytes);
+      if (bytes[0] === 1) {
+        throw new AronaError("CORRUPT_STORE", "a row of the former version has another form");
+      }
+      return row;
+    },
     encode: encodeOutboxRow,
   }),
 ];

@@ -71,7 +71,7 @@ Deno.test("a message that was changed on the way is marked, and the next one is 
   });
 });
 
-Deno.test("a relay that drops a message does not keep the next one from being read", () => {
+Deno.test("a relay that drops a message is found out by the next one, which is read", () => {
   let drop = false;
   return withBus((inner) => ({
     publish(group, delivery, except) {
@@ -85,6 +85,16 @@ Deno.test("a relay that drops a message does not keep the next one from being re
     drop = false;
     await alice.says(room, "found");
     await bob.hears("found");
+    assert.deepEqual(bob.of("Gap").map(({ reason }) => reason), ["a message from alice did not come"]);
+    await alice.says(room, "and on");
+    await bob.hears("and on");
+    assert.equal(bob.of("Gap").length, 1);
+    const shown = bob.client.history(bob.client.find("#room"), { limit: 10 });
+    assert.deepEqual(shown.map(({ message }) => message.gap === undefined ? message.text : "---"), [
+      "---",
+      "found",
+      "and on",
+    ]);
   });
 });
 

@@ -11,7 +11,7 @@ import {
   toHex,
 } from "../../proto/mod.ts";
 import {
-  LEAVE_ASK_INTERVAL_MS,
+  ERRAND_INTERVAL_MS,
   MAX_GROUPS_PER_ACCOUNT,
   MAX_WELCOMES_PER_DEVICE,
   MAX_WELCOMES_PER_INVITER,
@@ -353,7 +353,9 @@ Deno.test("a device that missed commits fetches them from its epoch on", async (
   const commits = [1, 2, 3].map((epoch) => memberCommit(group, epoch));
   for (const [i, bytes] of commits.entries()) await commit(alice, group, { epoch: 1 + i, bytes });
   const { fields, blobs } = await ask(bob, { op: "sync", group, epoch: 2 });
-  assert.deepEqual({ ...fields, id: 0 }, { id: 0, epoch: 4, from: 2, gone: false });
+  const base = toHex(relay.crypto.digest("SHA-256", commits[0]));
+  assert.deepEqual({ ...fields, id: 0 }, { id: 0, epoch: 4, from: 2, gone: false, base });
+  assert.equal((await ask(bob, { op: "sync", group, epoch: 0 })).fields.base, undefined);
   assert.deepEqual(blobs, commits.slice(1));
   assert.deepEqual((await ask(bob, { op: "sync", group, epoch: 4 })).blobs, []);
 });
@@ -397,12 +399,12 @@ Deno.test("PART ends routing at once and asks one member after the other for the
   assert.equal(bob.events.waiting, 0);
   await alice.send(group, { epoch: 1 });
   assert.equal(await codeOf(carol.send(group, { epoch: 1 })), "FORBIDDEN");
-  relay.clock.advance(LEAVE_ASK_INTERVAL_MS);
+  relay.clock.advance(ERRAND_INTERVAL_MS);
   await bob.events.next();
   // Not an admin: the statement that the relay holds is what allows it.
   assert.equal(await commit(bob, group, { epoch: 1, remove: [idOf(carol)] }), 2);
   assert.equal(await codeOf(commit(alice, group, { epoch: 1, remove: [idOf(carol)] })), "CONFLICT");
-  relay.clock.advance(LEAVE_ASK_INTERVAL_MS);
+  relay.clock.advance(ERRAND_INTERVAL_MS);
   await ask(alice, { op: "list" });
   assert.equal(alice.events.waiting, 0);
   assert.equal(carol.deliveries.waiting, 0);
@@ -437,13 +439,13 @@ Deno.test("each connection is asked once about a leaver; then the relay waits fo
   ];
   const group = await relay.group(alice, bob, carol);
   await carol.request(FrameType.PART, { group }, [await leaveStatement(relay, carol, group)]);
-  relay.clock.advance(LEAVE_ASK_INTERVAL_MS);
+  relay.clock.advance(ERRAND_INTERVAL_MS);
   for (const client of [alice, bob]) assert.equal((await client.events.next()).fields.type, "left");
   await bob.close();
-  relay.clock.advance(LEAVE_ASK_INTERVAL_MS * 3);
+  relay.clock.advance(ERRAND_INTERVAL_MS * 3);
   const back = await relay.connect(bob.device);
   assert.equal((await back.events.next()).fields.type, "left");
-  for (let i = 0; i < 5; i++) relay.clock.advance(LEAVE_ASK_INTERVAL_MS);
+  for (let i = 0; i < 5; i++) relay.clock.advance(ERRAND_INTERVAL_MS);
   for (const client of [alice, back]) {
     await ask(client, { op: "list" });
     assert.equal(client.events.waiting, 0);
@@ -491,6 +493,89 @@ for (const kind of ["memory", "SQLite file"]) {
       Deno.removeSync(folder, { recursive: true });
     }
   });
+}
+
+Deno.test("a device that has lost its state asks, and one member after the other is asked to give it a new leaf", async () => {
+  await using relay = await TestRelay.start();
+  const [alice, bob, carol] = [
+    await relay.connect("alice"),
+    await relay.connect("bob"),
+    await relay.connect("carol"),
+  ];
+  const group = await relay.group(alice, bob, carol);
+  const keyPackage = new Uint8Array(100).fill(7);
+  const statement = await returnStatement(relay, carol, { group, keyPackage });
+  const forged = statement.slice();
+  forged[60] ^= 1;
+  const bobs = await returnStatement(relay, bob, { group, keyPackage });
+  for (const wrong of [forged, bobs, await leaveStatement(relay, carol, group)]) {
+    assert.equal(await codeOf(ask(carol, { op: "return", group }, [keyPackage, wrong])), "BAD_REQUEST");
+  }
+  const replace = (client: RawClient) =>
+    commit(client, group, { epoch: 1, add: [idOf(carol)], remove: [idOf(carol)] });
+  assert.equal(await codeOf(replace(bob)), "FORBIDDEN", "carol has not asked");
+  const { fields } = await ask(carol, { op: "return", group }, [keyPackage, statement]);
+  assert.equal(fields.others, 2);
+  const asked = await alice.events.next();
+  assert.deepEqual(asked.fields, { type: "return", group, device: idOf(carol) });
+  assert.deepEqual(asked.blobs, [keyPackage, statement]);
+  assert.deepEqual([bob.events.waiting, carol.events.waiting], [0, 0]);
+  relay.clock.advance(ERRAND_INTERVAL_MS);
+  await bob.events.next();
+  assert.equal(await codeOf(commit(bob, group, { epoch: 1, remove: [idOf(carol)] })), "FORBIDDEN", "alone");
+  assert.equal(await replace(bob), 2);
+  const [removal, welcome] = await carol.deliveries.take(2);
+  assert.deepEqual([removal.kind, welcome.kind], [DeliveryKind.COMMIT, DeliveryKind.WELCOME]);
+  assert.equal(
+    await codeOf(commit(alice, group, { epoch: 2, add: [idOf(carol)], remove: [idOf(carol)] })),
+    "FORBIDDEN",
+  );
+  await alice.send(group, { epoch: 2 });
+  assert.equal((await carol.deliveries.next()).kind, DeliveryKind.APPLICATION);
+});
+
+Deno.test("a member that connects later is asked about returning devices too, and nobody returns to a channel", async () => {
+  await using relay = await TestRelay.start();
+  const [alice, bob] = [await relay.connect("alice"), await relay.connect("bob")];
+  const group = await relay.group(alice, bob);
+  const channel = await relay.channel("#general", alice);
+  await alice.close();
+  const keyPackage = new Uint8Array(100);
+  await ask(bob, { op: "return", group }, [
+    keyPackage,
+    await returnStatement(relay, bob, { group, keyPackage }),
+  ]);
+  const back = await relay.connect(alice.device);
+  assert.deepEqual((await back.events.next()).fields, { type: "return", group, device: idOf(bob) });
+  const statement = await returnStatement(relay, back, { group: channel, keyPackage });
+  assert.equal(
+    await codeOf(ask(back, { op: "return", group: channel }, [keyPackage, statement])),
+    "FORBIDDEN",
+  );
+});
+
+Deno.test("new KeyPackages can take the place of all unused ones", async () => {
+  await using relay = await TestRelay.start();
+  const alice = await relay.connect("alice");
+  const publish = (fields: Record<string, unknown>, ...blobs: Uint8Array[]) =>
+    alice.request(FrameType.KEYS, { op: "publish", suite: SUITE, ...fields }, blobs);
+  const before = (await publish({}, new Uint8Array(9), new Uint8Array(9))).fields.unused as number;
+  assert.ok(before >= 2);
+  assert.equal((await publish({ lastResort: true, replace: true }, new Uint8Array(8))).fields.unused, 0);
+  assert.equal((await publish({ replace: true }, new Uint8Array(7))).fields.unused, 1);
+});
+
+async function returnStatement(
+  relay: TestRelay,
+  client: RawClient,
+  { group, keyPackage }: { group: GroupId; keyPackage: Uint8Array },
+): Promise<Uint8Array> {
+  const device = idOf(client);
+  const keyPackageHash = relay.crypto.digest("SHA-256", keyPackage);
+  const unsigned = { kind: "return", device, epoch: 1, keyPackageHash } as const;
+  const content = statementContent(unsigned, { group, account: client.device.account, device });
+  const signature = await relay.crypto.sign("ML-DSA-44", client.device.keys.privateKey, content);
+  return encodeStatement({ ...unsigned, signature });
 }
 
 async function leaveStatement(relay: TestRelay, client: RawClient, group: GroupId): Promise<Uint8Array> {

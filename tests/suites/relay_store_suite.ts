@@ -65,6 +65,14 @@ export function relayStoreSuite(name: string, open: () => RelayStore): void {
     assert.equal(store.devicesOf("alice").length, 1);
   });
 
+  test("keeps the highest login number of a device, which a renewed certificate does not touch", (store) => {
+    registerAll(store);
+    assert.equal(store.loginOf(alice.device), 0);
+    store.saveLogins(new Map([[alice.device, 7], [bob.device, 2]]));
+    store.saveDevice({ ...store.device(alice.device)!, certificate: bytes(99) });
+    assert.deepEqual([store.loginOf(alice.device), store.loginOf(bob.device)], [7, 2]);
+  });
+
   test("uses an invite up with the registration, or not at all", (store) => {
     assert.equal(store.addInvite(bytes(1), { nowMs: NOW, expiresAtMs: NOW + 100, limit: 2 }), true);
     assert.equal(register(store, alice, bytes(2)), "bad_invite");
@@ -203,6 +211,15 @@ export function relayStoreSuite(name: string, open: () => RelayStore): void {
     assert.deepEqual(range.commits[0], bytes(10));
     assert.equal(store.commits(GROUP, total - 3).commits.length, 3);
     assert.deepEqual(plain(store.commits(GROUP, total)), { from: total, commits: [], gone: false });
+  });
+
+  test("knows by which commit an epoch came about, as long as the log has it", (store) => {
+    registerAll(store);
+    create(store, { kind: "channel", name: "#general" });
+    store.commit(commitOf(0, { hash: bytes(1) }));
+    store.commit(commitOf(1, { hash: bytes(2) }));
+    assert.deepEqual([store.commitHash(GROUP, 0), store.commitHash(GROUP, 1)], [bytes(1), bytes(2)]);
+    assert.deepEqual([store.commitHash(GROUP, 2), store.commitHash(GROUP, -1)], [null, null]);
   });
 
   test("bounds the log and one answer by bytes too", (store) => {

@@ -1,0 +1,81 @@
+/** GROUP `return`: a device has lost its state of a group; a member is asked to give it a new leaf. */
+
+import { AronaError, type Clock, type DeviceId, type GroupId } from "../proto/mod.ts";
+import { Errands } from "./errands.ts";
+import type { GroupState } from "./group_directory.ts";
+import type { Answer, Caller, Services } from "./services.ts";
+import { isStatementSound } from "./statements.ts";
+
+/** A device that waits for its new leaf. */
+export interface Returner {
+  readonly keyPackage: Uint8Array;
+  readonly statement: Uint8Array;
+}
+
+/**
+ * Answers `return`.
+ *
+ * @throws {AronaError} `BAD_REQUEST` for a statement that is not the caller's, `FORBIDDEN` for anybody but a member or in a channel,
+ * which is joined from outside
+ */
+export async function askToReturn(
+  services: Services,
+  caller: Caller,
+  request: { group: GroupId; keyPackage: Uint8Array; statement: Uint8Array },
+): Promise<Answer> {
+  const { group, keyPackage, statement } = request;
+  if (!await isStatementSound(services, caller, { kind: "return", group, bytes: statement })) {
+    throw new AronaError("BAD_REQUEST", "Cannot return to the group: the statement is not valid");
+  }
+  // Looked up after the wait: the group may have changed meanwhile.
+  const state = services.groups.find(group);
+  if (state === null || !state.members.has(caller.device) || state.head.kind === "channel") {
+    throw new AronaError(
+      "FORBIDDEN",
+      "Cannot return to the group: not a member, or it can be joined from outside",
+    );
+  }
+  services.returns.ask(state, caller.device, { keyPackage, statement });
+  return { fields: { others: state.members.size - 1 } };
+}
+
+/** Looks for members that give devices new leaves. In memory only: a device asks again when it connects again. */
+export class Returns {
+  readonly #errands: Errands;
+
+  constructor(clock: Clock) {
+    this.#errands = new Errands(clock);
+  }
+
+  ask(state: GroupState, device: DeviceId, returner: Returner): void {
+    state.returners.set(device, returner);
+    const { group } = state.head;
+    this.#errands.begin({
+      state,
+      device,
+      event: { type: "return", group, device },
+      blobs: [returner.keyPackage, returner.statement],
+      isOpen: () => state.returners.get(device) === returner && state.members.has(device),
+    });
+  }
+
+  memberConnected(state: GroupState): void {
+    for (const device of state.returners.keys()) this.#errands.memberConnected(state, device);
+  }
+
+  /** A commit has removed or replaced these devices' leaves. */
+  settled(state: GroupState, devices: readonly DeviceId[]): void {
+    for (const device of devices) {
+      state.returners.delete(device);
+      this.#errands.end(state, device);
+    }
+  }
+
+  forgetGroup(state: GroupState): void {
+    this.settled(state, [...state.returners.keys()]);
+  }
+
+  stop(): void {
+    this.#errands.stop();
+  }
+}

@@ -1,0 +1,225 @@
+/** Devices that have lost their way: missed commits that are gone, a profile from an older copy, another history of a group. */
+
+import assert from "node:assert/strict";
+import type { Conversation } from "../../client/mod.ts";
+import { MemoryRelayStore } from "../../server/mod.ts";
+import { toHex } from "../../proto/mod.ts";
+import { copyStore } from "../helpers/copy_store.ts";
+import { inWorld, type Person, type World } from "../helpers/world.ts";
+
+const RESTORED = "this profile was put back from an older copy";
+
+Deno.test("a device whose missed commits are gone comes back into a group by another member's hand, and a mark says so", () => {
+  const forgetful = new ForgetfulStore();
+  return inWorld(async (world) => {
+    const [alice, bob, carol] = await people(world, "alice", "bob", "carol");
+    const plans = await alice.client.createGroup("plans");
+    await alice.client.invite(plans, "bob");
+    await alice.client.invite(plans, "carol");
+    await bob.has("plans");
+    const carolPlans = await carol.has("plans");
+    await alice.says(plans, "before");
+    await bob.hears("before");
+    await bob.client.close();
+    await alice.says(plans, "follow me");
+    await carol.hears("follow me");
+    await alice.client.close(); // bob must not need the admin
+    await carol.client.renewKeys(carolPlans);
+    await carol.says(carolPlans, "meanwhile");
+    forgetful.logIsGone = true;
+    await world.restartRelay(); // the mailboxes are gone too
+    const again = await world.person("bob", { store: bob.store });
+    await again.until("to be back", () => again.of("GroupCreated").length > 0);
+    forgetful.logIsGone = false;
+    const bobPlans = await again.has("plans");
+    await carol.says(carolPlans, "welcome back");
+    await again.hears("welcome back");
+    await again.says(bobPlans, "thanks");
+    await carol.hears("thanks");
+    assert.deepEqual(again.of("Gap").map(({ reason }) => reason), ["this device was away for too long"]);
+    const shown = historyOf(again, bobPlans);
+    assert.deepEqual(shown, ["before", "---", "welcome back", "thanks"]);
+    assert.equal(carolPlans.group.members.length, 3);
+    sameState([again, carol], "plans");
+  }, { store: forgetful });
+});
+
+Deno.test("a device whose missed commits are gone joins its channel again from outside, with a mark", () => {
+  const forgetful = new ForgetfulStore();
+  return inWorld(async (world) => {
+    const [alice, bob] = await people(world, "alice", "bob");
+    const room = await alice.client.join("#room");
+    await bob.client.join("#room");
+    await alice.says(room, "before");
+    await bob.hears("before");
+    await bob.client.close();
+    await alice.client.renewKeys(room);
+    forgetful.logIsGone = true;
+    await world.restartRelay();
+    const again = await world.person("bob", { store: bob.store });
+    await again.until("to be back", () => again.of("GroupCreated").length > 0);
+    await alice.says(room, "after");
+    await again.hears("after");
+    assert.deepEqual(historyOf(again, again.client.find("#room")), ["before", "---", "after"]);
+    sameState([alice, again], "#room");
+  }, { store: forgetful });
+});
+
+Deno.test("what is written while a device is on its way back in goes out once it is back", () => {
+  const forgetful = new ForgetfulStore();
+  return inWorld(async (world) => {
+    const [alice, bob] = await people(world, "alice", "bob");
+    const direct = await alice.client.openDirect("bob");
+    await alice.says(direct, "hi");
+    await bob.hears("hi");
+    await bob.client.close();
+    await alice.client.renewKeys(direct);
+    await alice.client.close(); // nobody can help for now
+    forgetful.logIsGone = true;
+    await world.restartRelay();
+    const again = await world.person("bob", { store: bob.store });
+    await again.until("to be stuck", () => again.of("Gap").length > 0);
+    forgetful.logIsGone = false;
+    const sending = again.client.send(again.client.find("@alice"), "are you there?");
+    const back = await world.person("alice", { store: alice.store });
+    await sending.accepted;
+    await back.hears("are you there?");
+    assert.deepEqual(back.texts("@bob"), ["are you there?"]);
+    sameState([back], "@bob");
+  }, { store: forgetful });
+});
+
+Deno.test("a profile that is put back from an older copy is found out, and every conversation healed", () =>
+  inWorld(async (world) => {
+    const [alice, bob] = await people(world, "alice", "bob");
+    const room = await alice.client.join("#room");
+    await bob.client.join("#room");
+    const direct = await alice.client.openDirect("bob");
+    const plans = await alice.client.createGroup("plans");
+    await alice.client.invite(plans, "bob");
+    await bob.has("plans");
+    for (const conversation of [room, direct, plans]) await alice.says(conversation, "before the copy");
+    await bob.until("to hear all", () => bob.of("MsgCreated").length === 3);
+    await bob.client.close();
+    const copy = copyStore(bob.store);
+
+    // What the copy does not have: messages, own commits, another group.
+    const later = await world.restart(bob);
+    await alice.says(room, "after the copy");
+    await later.hears("after the copy");
+    for (const title of ["#room", "@alice", "plans"]) {
+      await later.client.renewKeys(later.client.find(title));
+      await later.says(later.client.find(title), `mine in ${title}`);
+    }
+    const newer = await alice.client.createGroup("newer");
+    await alice.client.invite(newer, "bob");
+    await later.has("newer");
+    await later.client.close();
+
+    const restored = await world.person("bob", { store: copy });
+    await restored.until("to be back everywhere", () => restored.of("GroupCreated").length === 4);
+    for (const title of ["#room", "plans", "newer", "@alice"]) {
+      const theirs = alice.client.find(title === "@alice" ? "@bob" : title);
+      await alice.says(theirs, `now in ${title}`);
+      await restored.hears(`now in ${title}`);
+      await restored.says(restored.client.find(title), `again in ${title}`);
+      await alice.hears(`again in ${title}`);
+    }
+    for (const title of ["#room", "@alice", "plans"]) {
+      assert.deepEqual(historyOf(restored, restored.client.find(title)), [
+        "before the copy",
+        "---",
+        `now in ${title}`,
+        `again in ${title}`,
+      ]);
+    }
+    assert.deepEqual(new Set(restored.of("Gap").map(({ reason }) => reason)), new Set([RESTORED]));
+    assert.deepEqual(alice.of("Gap"), []);
+    // It can be invited: its KeyPackages are new.
+    const third = await alice.client.createGroup("third");
+    await alice.client.invite(third, "bob");
+    await restored.has("third");
+  }));
+
+Deno.test("a profile that was only restarted is no older copy", () =>
+  inWorld(async (world) => {
+    const [alice, bob] = await people(world, "alice", "bob");
+    const room = await alice.client.join("#room");
+    await bob.client.join("#room");
+    let again = bob;
+    for (let i = 0; i < 3; i++) {
+      again = await world.restart(again);
+      await world.restartRelay();
+    }
+    await alice.says(room, "hello");
+    await again.hears("hello");
+    assert.deepEqual(again.of("Gap"), []);
+  }));
+
+Deno.test("members whose history of a group is not the relay's find it out when they connect, and follow it", () => {
+  const forking = new ForgetfulStore();
+  return inWorld(async (world) => {
+    const [alice, bob, carol] = await people(world, "alice", "bob", "carol");
+    const room = await alice.client.join("#room");
+    const bobRoom = await bob.client.join("#room");
+    const carolRoom = await carol.client.join("#room");
+    await alice.until("to see all", () => room.group.members.length === 3);
+    await bob.until("to see all", () => bobRoom.group.members.length === 3);
+    await bob.client.close();
+    await alice.client.renewKeys(room);
+    await alice.says(room, "over here");
+    await carol.hears("over here");
+    assert.equal(carolRoom.group.epoch, room.group.epoch);
+    // The relay's disk is put back to before that change; bob makes another one.
+    await Promise.all([alice.client.close(), carol.client.close()]);
+    assert.ok(forking.takeBack(room.id, room.group.epoch - 1));
+    await world.restartRelay();
+    const again = await world.person("bob", { store: bob.store });
+    await again.client.renewKeys(again.client.find("#room"));
+    assert.equal(again.client.find("#room").group.epoch, room.group.epoch, "the same number");
+    const others = [
+      await world.person("alice", { store: alice.store }),
+      await world.person("carol", { store: carol.store }),
+    ];
+    for (const person of others) {
+      await person.until("to be back", () => person.of("GroupCreated").length > 0);
+      assert.match(person.of("Gap")[0].reason, /another history/);
+    }
+    const everybody = [again, ...others];
+    for (const person of everybody) await person.says(person.client.find("#room"), `I am ${person.name}`);
+    for (const person of everybody) {
+      for (const other of everybody) await person.hears(`I am ${other.name}`);
+    }
+    sameState(everybody, "#room");
+  }, { store: forking });
+});
+
+/** A relay's store whose log can seem to be gone. */
+class ForgetfulStore extends MemoryRelayStore {
+  logIsGone = false;
+
+  override commits(
+    ...args: Parameters<MemoryRelayStore["commits"]>
+  ): ReturnType<MemoryRelayStore["commits"]> {
+    const found = super.commits(...args);
+    return this.logIsGone && found.commits.length > 0 ? { ...found, commits: [], gone: true } : found;
+  }
+}
+
+function people(world: World, ...names: string[]): Promise<Person[]> {
+  return Promise.all(names.map((name) => world.person(name)));
+}
+
+/** Texts of a conversation as it is stored; a mark is `---`. */
+function historyOf(person: Person, conversation: Conversation): string[] {
+  return person.client.history(conversation, { limit: 100 })
+    .map(({ message }) => message.gap === undefined ? message.text : "---");
+}
+
+function sameState(everybody: readonly Person[], title: string): void {
+  const states = everybody.map((person) => {
+    const { epoch, authenticator } = person.client.find(title).group;
+    return `${epoch} ${toHex(authenticator)}`;
+  });
+  assert.equal(new Set(states).size, 1, states.join("\n"));
+}
