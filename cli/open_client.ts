@@ -1,6 +1,6 @@
-/** The client's composition root for commands: profile, SQLite store, crypto provider, TCP, system clock. */
+/** The client's composition root for commands: profile, SQLite store, crypto provider, TCP, network addresses, system clock. */
 
-import { type AronaClient, type ClientEvent, openClient } from "../client/mod.ts";
+import { type AronaClient, type ClientEvent, denoNetworkMonitor, openClient } from "../client/mod.ts";
 import { openProfileStore, type ProfileStore } from "../client/store/mod.ts";
 import {
   type Clock,
@@ -80,6 +80,7 @@ export async function openProfile(context: CommandContext, options: OpenOptions 
       crypto,
       clock,
       dial: connectTcp,
+      network: denoNetworkMonitor(),
       link,
       username,
       invite: settings.text("invite"),

@@ -39,7 +39,7 @@ import {
   savedDocument,
   splitEndpoint,
 } from "./discovery/mod.ts";
-import { type ClientEvent, type ClientEventType, EventHub, type EventOf } from "./events.ts";
+import { type ClientEvent, type ClientEventType, EventHub, type EventOf, statusEvent } from "./events.ts";
 import { type Content, createGroupEngine, MANDATORY_SUITE, type Member, type SuiteId } from "./groups/mod.ts";
 import { type HistoryEntry, readHistory } from "./history.ts";
 import {
@@ -57,8 +57,10 @@ import { Inbox } from "./inbox.ts";
 import { Membership } from "./membership.ts";
 import { Outbox, type Sending } from "./outbox.ts";
 import { forgetSenders } from "./positions.ts";
-import { Connector, type Dialled } from "./session/connector.ts";
+import { boundedDial } from "./session/bounded_dial.ts";
+import { type ConnectionState, Connector, type Dialled } from "./session/connector.ts";
 import { type LoginResult, RelayLink } from "./session/link.ts";
+import type { NetworkMonitor } from "./session/network_monitor.ts";
 import { RelayApi, type RelayMember } from "./session/relay_api.ts";
 import type { Store } from "./store/mod.ts";
 
@@ -69,6 +71,8 @@ export interface ClientOptions {
   crypto: CryptoProvider;
   /** Opens a byte stream to the relay. */
   dial: Dial;
+  /** Notices a change of network. @default none: a dead connection is noticed by its silence alone */
+  network?: NetworkMonitor;
   /** @default the system's clock */
   clock?: Clock;
   /** `arona://…`; needed for a new profile, and has to fit a profile that exists. */
@@ -124,7 +128,7 @@ export async function openClient(options: ClientOptions): Promise<AronaClient> {
     writer.put("profile", "identity", encodeIdentity(identity));
     writer.put("profile", "relay", encodeKnownRelay(relay));
   });
-  return new AronaClient({ ...options, clock, identity, relay });
+  return new AronaClient({ ...options, dial: boundedDial(options.dial, clock), clock, identity, relay });
 }
 
 /** A person's client on one device. Made by {@link openClient}. */
@@ -202,16 +206,9 @@ export class AronaClient {
     this.#connector = new Connector((signal) => this.#dial(signal), {
       clock,
       crypto,
-      handlers: {
-        onStatus: (status, options) => {
-          if (this.#closing) return;
-          emit({
-            type: "Status",
-            status,
-            reason: options?.reason.message,
-            final: options?.final ? true : undefined,
-          });
-        },
+      network: options.network,
+      onState: (state) => {
+        if (!this.#closing) emit(statusEvent(state));
       },
     });
   }
@@ -231,6 +228,11 @@ export class AronaClient {
 
   get online(): boolean {
     return this.#context.online;
+  }
+
+  /** How this client stands with its relay, since when, why, and when it will try again. */
+  get status(): ConnectionState {
+    return this.#connector.state;
   }
 
   /** The relay's fingerprint and where it is. */
@@ -494,6 +496,7 @@ export class AronaClient {
       const link = await RelayLink.login(connection, {
         auth: await this.#authFields(connection, signal),
         clock: this.#context.clock,
+        signal,
         handlers: {
           onDelivery: (delivery) => inOrder(() => this.#inbox.deliver(delivery)),
           onEvent: (event) => inOrder(() => this.#inbox.event(event)),
@@ -508,7 +511,11 @@ export class AronaClient {
       await this.#membership.publishLastResorts({ replaceAll: stale });
       ready.resolve();
       this.#afterLogin(link);
-      return { ended: ended.promise, close: () => link.close() };
+      return {
+        ended: ended.promise,
+        probe: (disturbance) => link.probe(disturbance),
+        close: () => link.close(),
+      };
     } catch (error) {
       ready.reject(error);
       connection.abort();

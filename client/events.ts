@@ -2,6 +2,7 @@
 
 import type { ErrorCode, GroupId } from "../proto/mod.ts";
 import type { GroupKind } from "./groups/mod.ts";
+import type { ConnectionState } from "./session/connector.ts";
 
 /** Where something happened. */
 export interface ConversationRef {
@@ -33,9 +34,12 @@ interface MemberChange extends ConversationRef {
 /** Everything that the client reports. */
 export type ClientEvent =
   | {
+    /** The connection: `connecting` (dialling and logging in), then `online`, or `offline` with a reason. */
     readonly type: "Status";
     readonly status: "online" | "connecting" | "offline";
     readonly reason?: string;
+    /** With `offline`: the next try begins in so long; sooner after a wake or a change of network. */
+    readonly retryInMs?: number;
     /** Set where another try cannot help: the client has given up. */
     readonly final?: true;
   }
@@ -80,6 +84,15 @@ export type ClientEvent =
 export type ClientEventType = ClientEvent["type"];
 /** The event of one name. */
 export type EventOf<T extends ClientEventType> = Extract<ClientEvent, { type: T }>;
+
+/** The event that tells of a new connection state. */
+export function statusEvent(state: ConnectionState): EventOf<"Status"> {
+  const { status } = state;
+  if (state.status !== "offline") return { type: "Status", status };
+  const { reason, final, retryAtMs, sinceMs } = state;
+  const retryInMs = retryAtMs === undefined ? undefined : retryAtMs - sinceMs;
+  return { type: "Status", status, reason: reason?.message, retryInMs, final };
+}
 
 /** Hands events to whoever listens; a listener that throws does not disturb the others. */
 export class EventHub {

@@ -4,15 +4,36 @@
 export const REQUEST_TIMEOUT_MS = 30_000;
 /** Requests in flight on one connection. */
 export const MAX_REQUESTS_IN_FLIGHT = 256;
-/** A PING goes out after this much silence, and the relay counts as gone after the second figure. */
+/**
+ * A PING goes out after this much silence, and the relay counts as gone after the second figure. With a timer that comes as late as
+ * {@link SLEPT_AFTER_MS} and the question that then comes first, 38 + 2 + 5 s: a relay that is gone is noticed within 45 s.
+ */
 export const PING_AFTER_MS = 20_000;
-export const DEAD_AFTER_MS = 40_000;
+export const DEAD_AFTER_MS = 38_000;
+/** How long the answer to a PING may take after a wake or a change of network. */
+export const PROBE_TIMEOUT_MS = 5_000;
+/** A timer that comes so much later than asked for, on either clock, means that the machine slept or the process stood still. */
+export const SLEPT_AFTER_MS = 2_000;
+/** How often the clocks and the network addresses are looked at. */
+export const SURROUNDINGS_CHECK_MS = 3_000;
 /** Deliveries are acknowledged after so many, or after so long. */
 export const ACK_EVERY = 16;
 export const ACK_AFTER_MS = 100;
-/** Reconnect: first pause, longest pause; the pause doubles, with up to half of it random. */
+/**
+ * Reconnect: the pause before the n-th try (from 0) is drawn evenly from the upper half of min(first × 2ⁿ, longest): 125 to 250 ms,
+ * 250 to 500 ms … 15 to 30 s. A connection that stood for the third figure has the next pause begin small again.
+ */
 export const RECONNECT_FIRST_MS = 250;
 export const RECONNECT_LONGEST_MS = 30_000;
+export const STABLE_AFTER_MS = 60_000;
+/** A wake or a change of network cuts a pause short and begins with the first one again, no more often than this. */
+export const HURRY_INTERVAL_MS = 2_000;
+/**
+ * One address has so long to take a connection, and the relay so long to answer AUTH. The handshake between them has
+ * HANDSHAKE_TIMEOUT_MS, so that a try at one address ends within 30 s, whatever is or is not said there.
+ */
+export const CONNECT_TIMEOUT_MS = 10_000;
+export const AUTH_TIMEOUT_MS = 10_000;
 /** How often a commit or a join that lost its race is tried again. */
 export const MAX_COMMIT_ATTEMPTS = 64;
 export const CONFLICT_PAUSE_MS = 40;

@@ -16,3 +16,5 @@ export {
 export { type Contact } from "./identity/mod.ts";
 export { type Sending } from "./outbox.ts";
 export { sanitizeText } from "./sanitize.ts";
+export { type ConnectionState } from "./session/connector.ts";
+export { denoNetworkMonitor, type NetworkAddress, type NetworkMonitor } from "./session/network_monitor.ts";

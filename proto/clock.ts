@@ -36,7 +36,7 @@ export const systemClock: Clock = {
   },
 };
 
-/** A clock that stands still until {@link FakeClock.advance} moves it. */
+/** A clock that stands still until {@link FakeClock.advance} or {@link FakeClock.suspend} moves it. */
 export class FakeClock implements Clock {
   #nowMs: number;
   #monotonicMs = 0;
@@ -52,6 +52,11 @@ export class FakeClock implements Clock {
 
   monotonic(): number {
     return this.#monotonicMs;
+  }
+
+  /** Timers that have neither run nor been cancelled. */
+  get pendingTimers(): number {
+    return this.#timers.size;
   }
 
   schedule(delayMs: number, action: () => void): () => void {
@@ -70,12 +75,24 @@ export class FakeClock implements Clock {
       }
       if (next === undefined) break;
       this.#timers.delete(next);
-      this.#nowMs += next.atMs - this.#monotonicMs;
-      this.#monotonicMs = next.atMs;
+      const passedMs = Math.max(0, next.atMs - this.#monotonicMs); // one that is overdue runs now
+      this.#nowMs += passedMs;
+      this.#monotonicMs += passedMs;
       next.action();
     }
     this.#nowMs += untilMs - this.#monotonicMs;
     this.#monotonicMs = untilMs;
+  }
+
+  /**
+   * Lets the machine sleep: time goes by and no timer runs. What fell due meanwhile runs, late, with the next
+   * {@link FakeClock.advance}.
+   *
+   * @param options.monotonic whether the monotonic clock goes on while asleep, as on Windows; on Linux and macOS it stands still
+   */
+  suspend(byMs: number, options: { monotonic: boolean }): void {
+    this.#nowMs += byMs;
+    if (options.monotonic) this.#monotonicMs += byMs;
   }
 
   /** Sets the wall clock only, as a person or NTP would. */

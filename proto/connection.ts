@@ -53,6 +53,8 @@ export interface SecureConnection {
   /** Cuts the connection without a word. */
   abort(): void;
   readonly closed: boolean;
+  /** When the newest record was read that truly came from the peer; on the clock's monotonic time. */
+  readonly lastHeardMs: number;
   /** What the peer's BYE said, once {@link receive} has given null. */
   readonly peerReason?: { readonly code?: string; readonly message?: string };
 }

@@ -47,6 +47,8 @@ export class RecordConnection implements SecureConnection {
   readonly #sealer: RecordSealer;
   readonly #opener: RecordOpener;
   readonly #madeMs: number;
+  #readMs: number;
+  #lastHeardMs: number;
   #deadline: Deadline | undefined;
   #writing = false;
   #closed = false;
@@ -69,7 +71,7 @@ export class RecordConnection implements SecureConnection {
     this.#sealer = new RecordSealer(crypto, side === "client" ? up : down);
     this.#opener = new RecordOpener(crypto, side === "client" ? down : up);
     this.#deadline = options.deadline;
-    this.#madeMs = options.clock.monotonic();
+    this.#madeMs = this.#readMs = this.#lastHeardMs = options.clock.monotonic();
   }
 
   get remoteAddress(): string {
@@ -82,6 +84,10 @@ export class RecordConnection implements SecureConnection {
 
   get queuedBytes(): number {
     return this.#sealer.queuedBytes;
+  }
+
+  get lastHeardMs(): number {
+    return this.#lastHeardMs;
   }
 
   get peerReason(): { code?: string; message?: string } | undefined {
@@ -97,9 +103,10 @@ export class RecordConnection implements SecureConnection {
       if (this.#failure !== null || this.#ended) continue;
       try {
         const chunk = await this.#stream.read();
+        this.#readMs = this.#clock.monotonic();
         if (!chunk.done) this.#stream.deframer.push(chunk.value);
         else if (!this.#ended) this.#fail(cutOff());
-        this.#endOldAge();
+        this.#endOldAge(this.#readMs);
       } catch (cause) {
         this.#fail(cutOff(cause));
       }
@@ -109,7 +116,7 @@ export class RecordConnection implements SecureConnection {
   queue(...frames: readonly OutFrame[]): void {
     if (this.#closed || this.#closing !== null) return;
     this.#enqueue(frames);
-    this.#endOldAge();
+    this.#endOldAge(this.#clock.monotonic());
   }
 
   drained(belowBytes: number): Promise<void> {
@@ -140,6 +147,7 @@ export class RecordConnection implements SecureConnection {
     try {
       for (let body = this.#stream.deframer.next(); body !== null; body = this.#stream.deframer.next()) {
         for (const frame of this.#opener.open(body)) this.#handle(frame, frames);
+        this.#lastHeardMs = this.#readMs; // a piece of a large frame is a sign of life too
         if (this.#ended) break;
       }
     } catch (cause) {
@@ -174,8 +182,8 @@ export class RecordConnection implements SecureConnection {
   }
 
   /** Looked at when something is sent or received: a timer for each connection would cost more memory than its keys. */
-  #endOldAge(): void {
-    if (this.#closed || this.#clock.monotonic() - this.#madeMs < MAX_CONNECTION_AGE_MS) return;
+  #endOldAge(nowMs: number): void {
+    if (this.#closed || nowMs - this.#madeMs < MAX_CONNECTION_AGE_MS) return;
     void this.close({ code: "CLOSED", message: "the connection is a day old; connect again" });
   }
 

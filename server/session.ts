@@ -118,7 +118,6 @@ export class Session implements Listener {
   readonly #feed: Feed;
   readonly #objects = new ObjectAssembler();
   readonly #onStored = (delivery: SharedDelivery) => this.#stored(delivery);
-  #lastHeardMs: number;
   #refusalsInRow = 0;
   #result: SessionResult | null = null;
 
@@ -136,7 +135,6 @@ export class Session implements Listener {
       onStall: () => this.#cut("stalled"),
       onError: (error) => this.#feedFailed(error),
     });
-    this.#lastHeardMs = services.clock.monotonic();
     this.#attach(auth);
   }
 
@@ -152,7 +150,6 @@ export class Session implements Listener {
           await this.#feed.throttle();
         }
         frames = this.#result === null ? await this.connection.receive() : null;
-        this.#lastHeardMs = this.services.clock.monotonic();
       }
     } catch (error) {
       await this.#fail(error);
@@ -188,7 +185,7 @@ export class Session implements Listener {
 
   /** Called now and then: asks a silent peer for a sign, and gives up one that is gone or stalls. */
   check(nowMs: number): void {
-    const silentMs = nowMs - this.#lastHeardMs;
+    const silentMs = nowMs - this.connection.lastHeardMs;
     if (silentMs >= SILENCE_TIMEOUT_MS) return this.#cut("silent");
     if (silentMs >= PING_AFTER_MS) this.connection.queue({ type: FrameType.PING, parts: [PING_BODY] });
     this.#feed.check(nowMs);

@@ -73,7 +73,7 @@ export async function freshDocument(
   for (const endpoint of relay.endpoints) {
     try {
       const transport = await options.dial({ ...splitEndpoint(endpoint), signal: options.signal });
-      const bytes = await fetchDocument({ transport, clock: options.clock });
+      const bytes = await fetchDocument({ transport, clock: options.clock, signal: options.signal });
       const document = await verifyDocument(options.crypto, bytes, {
         nowMs: options.clock.now(),
         fingerprint: relay.fingerprint,

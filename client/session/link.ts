@@ -30,11 +30,13 @@ import type { Accepted, Submission } from "../../proto/mod.ts";
 import {
   ACK_AFTER_MS,
   ACK_EVERY,
-  DEAD_AFTER_MS,
+  AUTH_TIMEOUT_MS,
   MAX_REQUESTS_IN_FLIGHT,
-  PING_AFTER_MS,
   REQUEST_TIMEOUT_MS,
 } from "../limits.ts";
+import { type KeepAlive, startKeepAlive, stepKeepAlive } from "./keep_alive.ts";
+import { momentOf } from "./moment.ts";
+import type { Disturbance } from "./surroundings.ts";
 
 /** What a link hands on. Each call is awaited before the next one is made. */
 export interface LinkHandlers {
@@ -81,6 +83,8 @@ type InboxItem =
   | { kind: "answer"; waiting: Waiting; answer: Control }
   | { kind: "end"; reason: AronaError };
 
+const PING_BODY = new Uint8Array(8);
+
 /** One authenticated connection. */
 export class RelayLink {
   readonly #objects = new ObjectAssembler();
@@ -93,8 +97,8 @@ export class RelayLink {
   #stored = 0;
   #acknowledged = 0;
   #cancelAck: (() => void) | null = null;
-  #cancelPing: () => void = () => {};
-  #lastHeardMs: number;
+  #keepAlive: KeepAlive;
+  #cancelKeepAlive: () => void = () => {};
   #closed = false;
   readonly #caughtUp = Promise.withResolvers<void>();
 
@@ -106,18 +110,18 @@ export class RelayLink {
     pendingFrames: readonly Frame[],
   ) {
     this.#nextDelivery = this.#stored = this.#acknowledged = login.next;
-    this.#lastHeardMs = clock.monotonic();
+    this.#keepAlive = startKeepAlive(momentOf(clock));
     if (login.backlog === 0) this.#caughtUp.resolve();
-    this.#schedulePing();
+    this.#scheduleKeepAlive();
     void this.#receiveLoop(pendingFrames);
     void this.#inboxLoop();
   }
 
   /**
-   * Logs in on a fresh connection.
+   * Logs in on a fresh connection, which is cut where that fails.
    *
-   * @param auth the fields beside `id` and the blobs of AUTH
-   * @throws {AronaError} `AUTH_FAILED` where the relay refuses
+   * @param options.auth the fields beside `id` and the blobs of AUTH
+   * @throws {AronaError} `AUTH_FAILED` where the relay refuses, `TIMEOUT` where it does not answer; the signal's reason
    */
   static async login(
     connection: SecureConnection,
@@ -125,16 +129,14 @@ export class RelayLink {
       auth: { fields: ControlFields; blobs: readonly Uint8Array[] };
       clock: Clock;
       handlers: LinkHandlers;
+      signal?: AbortSignal;
     },
   ): Promise<RelayLink> {
     connection.queue(
       ...encodeControl(FrameType.AUTH, { id: 1, ...options.auth.fields }, { blobs: options.auth.blobs }),
     );
-    const frames = await connection.receive();
-    const [first, ...rest] = frames ?? [];
-    if (first === undefined) {
-      throw new AronaError("AUTH_FAILED", "Cannot log in: the relay closed the connection");
-    }
+    const [first, ...rest] = await authAnswer(connection, options);
+    if (first === undefined) throw endedDuringLogin(connection.peerReason?.code);
     if (first.type !== FrameType.AUTH_OK) {
       connection.abort();
       throw loginRefused(first);
@@ -142,6 +144,11 @@ export class RelayLink {
     const { fields } = decodeControl(first.body, new ObjectAssembler());
     connection.authenticated();
     return new RelayLink(connection, parseLogin(fields), options.clock, options.handlers, rest);
+  }
+
+  /** Asks the relay for a sign of life at once; without one within {@link PROBE_TIMEOUT_MS} the link ends. */
+  probe(disturbance: Disturbance): void {
+    this.#stepKeepAlive(disturbance);
   }
 
   get closed(): boolean {
@@ -215,7 +222,6 @@ export class RelayLink {
     try {
       let frames: readonly Frame[] | null = first;
       while (frames !== null) {
-        this.#lastHeardMs = this.clock.monotonic();
         for (const frame of frames) this.#take(frame);
         frames = await this.connection.receive();
       }
@@ -333,31 +339,32 @@ export class RelayLink {
     this.connection.queue(encodeDelivered(this.#stored));
   }
 
-  #schedulePing(): void {
-    this.#cancelPing = this.clock.schedule(PING_AFTER_MS, () => {
-      const silentMs = this.clock.monotonic() - this.#lastHeardMs;
-      if (silentMs >= DEAD_AFTER_MS) {
-        this.connection.abort();
-        this.#end(
-          new AronaError(
-            "TIMEOUT",
-            `Cannot go on: the relay was silent for ${Math.round(silentMs / 1000)} s`,
-          ),
-        );
-        return;
-      }
-      if (silentMs >= PING_AFTER_MS - 1) {
-        this.connection.queue({ type: FrameType.PING, parts: [new Uint8Array(8)] });
-      }
-      this.#schedulePing();
-    });
+  #stepKeepAlive(cause: "timer" | Disturbance): void {
+    if (this.#closed) return;
+    const heardMs = this.connection.lastHeardMs;
+    const { state, ping } = stepKeepAlive(this.#keepAlive, { cause, at: momentOf(this.clock), heardMs });
+    this.#keepAlive = state;
+    if (ping) this.connection.queue({ type: FrameType.PING, parts: [PING_BODY] });
+    this.#scheduleKeepAlive();
+  }
+
+  #scheduleKeepAlive(): void {
+    const state = this.#keepAlive;
+    this.#cancelKeepAlive();
+    if (state.kind === "dead") {
+      this.connection.abort();
+      const seconds = Math.round(state.silentMs / 1_000);
+      return this.#end(new AronaError("TIMEOUT", `Cannot go on: the relay was silent for ${seconds} s`));
+    }
+    const delayMs = state.dueMs - this.clock.monotonic();
+    this.#cancelKeepAlive = this.clock.schedule(delayMs, () => this.#stepKeepAlive("timer"));
   }
 
   #end(reason: AronaError): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#caughtUp.resolve();
-    this.#cancelPing();
+    this.#cancelKeepAlive();
     this.#cancelAck?.();
     for (const waiting of this.#waiting.values()) {
       waiting.cancelTimeout();
@@ -366,6 +373,39 @@ export class RelayLink {
     this.#waiting.clear();
     this.#enqueue({ kind: "end", reason });
   }
+}
+
+/** What comes after AUTH; nothing where the relay said BYE. A relay that says nothing at all is given up. */
+async function authAnswer(
+  connection: SecureConnection,
+  { clock, signal }: { clock: Clock; signal?: AbortSignal },
+): Promise<readonly Frame[]> {
+  let late = false;
+  const cut = () => connection.abort();
+  const cancel = clock.schedule(AUTH_TIMEOUT_MS, () => {
+    late = true;
+    cut();
+  });
+  signal?.addEventListener("abort", cut, { once: true });
+  if (signal?.aborted) cut();
+  try {
+    return await connection.receive() ?? [];
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (!late) throw error;
+    throw new AronaError("TIMEOUT", "Cannot log in: the relay did not answer in time", { cause: error });
+  } finally {
+    cancel();
+    signal?.removeEventListener("abort", cut);
+  }
+}
+
+/** A relay that stops just then has not refused anybody. */
+function endedDuringLogin(code: string | undefined): AronaError {
+  return new AronaError(
+    code === "AUTH_FAILED" ? code : "CLOSED",
+    "Cannot log in: the relay closed the connection",
+  );
 }
 
 function connectionEnded(cause: AronaError): AronaError {

@@ -257,6 +257,41 @@ test(
   },
 );
 
+Deno.test("lastHeardMs moves with each record, also with those of a frame that is not complete yet", async () => {
+  let allowed = Infinity;
+  let allow = () => {};
+  const tap = (inner: Transport): Transport => ({
+    remoteAddress: inner.remoteAddress,
+    send: (bytes) => inner.send(bytes),
+    close: () => inner.close(),
+    async *[Symbol.asyncIterator]() {
+      for await (const chunk of inner) {
+        while (allowed === 0) await new Promise<void>((resolve) => allow = resolve);
+        allowed--;
+        yield chunk;
+      }
+    },
+  });
+  const ends = await connected(memoryWire, { tap });
+  const { client, server, clock } = ends;
+  allowed = 1;
+  clock.advance(1_000);
+  server.queue(msg(300_000));
+  let complete = false;
+  const receiving = client.receive().finally(() => complete = true);
+  while (client.lastHeardMs !== clock.monotonic()) await turn();
+  assert.equal(complete, false);
+  clock.advance(1_000);
+  allowed = Infinity;
+  allow();
+  assert.equal((await receiving)?.length, 1);
+  assert.equal(client.lastHeardMs, clock.monotonic());
+  server.queue(msg(1));
+  clock.advance(1_000);
+  assert.notEqual(client.lastHeardMs, clock.monotonic(), "what is sent says nothing of the peer");
+  ends.dispose();
+});
+
 Deno.test("connectSecure() gives up in time where nothing answers", async () => {
   const [transport] = memoryTransportPair();
   const clock = new FakeClock(START_MS);
