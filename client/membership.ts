@@ -324,8 +324,8 @@ export class Membership {
     return conversation.changes.run(async () => {
       const { context } = this;
       for (let attempt = 0; attempt < MAX_COMMIT_ATTEMPTS; attempt++) {
-        conversation.assertMember();
         await this.recover.settlePending(conversation);
+        conversation.assertMember();
         const from = conversation.group;
         const decision = await decide(from);
         if (decision === null) return;
