@@ -350,7 +350,11 @@ export class Membership {
           }, () => this.confirm(conversation, hash));
           return;
         } catch (error) {
-          if (!isAronaError(error) || isAronaError(error, "CLOSED", "TIMEOUT", "INTERNAL")) throw error; // settle() finds out whether it won
+          // Whether it won is found out with the next connection, or at once where this one stands.
+          if (isAronaError(error, "TIMEOUT", "INTERNAL")) {
+            context.background(() => this.recover.settlePending(conversation));
+          }
+          if (!isAronaError(error) || isAronaError(error, "CLOSED", "TIMEOUT", "INTERNAL")) throw error;
           await this.#setPending(conversation, null);
           if (!isAronaError(error, "CONFLICT")) throw error;
           const followed = await conversation.epochAbove(from.epoch, {
