@@ -30,7 +30,11 @@ export class RelayProcess {
     readonly readyMs: number,
   ) {}
 
-  static async start(dataFolder: string): Promise<RelayProcess> {
+  /** @param options.listen where; by default on a port that the system chooses */
+  static async start(
+    dataFolder: string,
+    { listen = "127.0.0.1:0" }: { listen?: string } = {},
+  ): Promise<RelayProcess> {
     const begun = performance.now();
     const child = new Deno.Command(Deno.execPath(), {
       args: [
@@ -40,7 +44,7 @@ export class RelayProcess {
         new URL("../../main.ts", import.meta.url).pathname,
         "serve",
         "--json",
-        ...["--listen", "127.0.0.1:0", "--data", dataFolder],
+        ...["--listen", listen, "--data", dataFolder],
       ],
       stdin: "null",
       stdout: "piped",
@@ -65,6 +69,12 @@ export class RelayProcess {
 
   memory(): Promise<number> {
     return residentBytes(this.child.pid);
+  }
+
+  /** Ends it without a word, as a crash does. */
+  async kill(): Promise<void> {
+    this.child.kill("SIGKILL");
+    await this.child.status;
   }
 
   async stop(): Promise<void> {
