@@ -4,30 +4,10 @@
  */
 
 import { type AronaClient, openClient } from "../../client/mod.ts";
-import { Contacts } from "../../client/contacts.ts";
-import { Conversation } from "../../client/conversation.ts";
-import {
-  createGroupEngine,
-  type Group,
-  type KeyPackagePair,
-  type LocalDevice,
-  MANDATORY_SUITE,
-} from "../../client/groups/mod.ts";
-import { createLocalIdentity, encodeIdentity, localDevice } from "../../client/identity/mod.ts";
 import { createMemoryStore, openProfileStore, type Store } from "../../client/store/mod.ts";
-import {
-  connectTcp,
-  type CryptoProvider,
-  encodeCertificate,
-  fingerprintOf,
-  type GroupId,
-  parseAccountName,
-  systemClock,
-  toHex,
-  type Transport,
-  utf8,
-} from "../../proto/mod.ts";
-import { openSqliteRelayStore, type RelayStore } from "../../server/mod.ts";
+import { connectTcp, type CryptoProvider, type Transport } from "../../proto/mod.ts";
+import { openSqliteRelayStore } from "../../server/mod.ts";
+import { fillGroup } from "../../tests/helpers/filled_group.ts";
 import { RelayProcess } from "./relay_process.ts";
 import { median, type Row } from "./rows.ts";
 
@@ -150,7 +130,7 @@ export async function reconnectRows(crypto: CryptoProvider): Promise<Row[]> {
 export async function restartRows(crypto: CryptoProvider, count: number): Promise<Row[]> {
   const folder = await Deno.makeTempDir({ prefix: "arona-bench-" });
   const relayStore = openSqliteRelayStore(`${folder}/relay.db`);
-  const stores = await fillGroup(crypto, relayStore, count);
+  const stores = await fillGroup(crypto, relayStore, { name: GROUP, count });
   relayStore.close();
   let relay = await RelayProcess.start(folder);
   const { link } = relay;
@@ -191,77 +171,6 @@ export async function restartRows(crypto: CryptoProvider, count: number): Promis
     { row: `${restart}: until all are online`, value: median(onlines), unit: "s" },
     { row: `${restart}: until a message sent then has reached all`, value: median(arrivals), unit: "s" },
   ];
-}
-
-/** A group of `count` devices, as the relay and the devices' own stores would have it: the first one has added all others at once. */
-async function fillGroup(crypto: CryptoProvider, relayStore: RelayStore, count: number): Promise<Store[]> {
-  const id = toHex(crypto.randomBytes(16)) as GroupId;
-  const members: { store: Store; device: LocalDevice; pair: KeyPackagePair; save(group: Group): void }[] = [];
-  const engine = createGroupEngine({ crypto, clock: systemClock, trust: { check: () => "trusted" } });
-  let base = "";
-  for (let i = 0; i < count; i++) {
-    const account = parseAccountName(`member${i}`);
-    const identity = await createLocalIdentity(crypto, { account, clock: systemClock });
-    const { certificate, publicKey } = identity.keys[MANDATORY_SUITE];
-    const fingerprint = fingerprintOf(crypto, identity.identityKey);
-    relayStore.register({
-      account: { account, fingerprint },
-      device: {
-        account,
-        device: identity.device,
-        certificate: encodeCertificate(certificate),
-        deviceKey: publicKey,
-      },
-      nowMs: Date.now(),
-    });
-    const store = createMemoryStore();
-    const device = localDevice(identity);
-    const pair = await engine.keyPackage(device, MANDATORY_SUITE, { lastResort: false });
-    const contacts = new Contacts({
-      ...{ store, crypto, clock: systemClock, emit: () => {} },
-      own: account,
-      ownFingerprint: fingerprint,
-    });
-    members.push({
-      store,
-      device,
-      pair,
-      save(group) {
-        const conversation = new Conversation(group, null);
-        conversation.renewedAtMs = Date.now();
-        conversation.base = base;
-        store.write((writer) => {
-          writer.put("profile", "identity", encodeIdentity(identity));
-          writer.put("profile", "registered", utf8("yes"));
-          conversation.saveGroup(engine, writer, group);
-          conversation.save(engine, writer);
-          for (const member of group.members) contacts.pin(member, writer);
-        });
-      },
-    });
-  }
-  const [founder, ...others] = members;
-  const { device } = founder;
-  const made = await engine.create(device, { group: id, suite: MANDATORY_SUITE, kind: "group", name: GROUP });
-  const change = { kind: "add" as const, keyPackages: others.map(({ pair }) => pair.publicBytes) };
-  const { next, commit, welcome } = await engine.commit(made, change);
-  const hash = crypto.digest("SHA-256", commit);
-  base = toHex(hash);
-  founder.save(next);
-  for (const { device, pair, save } of others) {
-    const { group } = await engine.joinFromWelcome(device, { welcome: welcome!, keyPackages: [pair] });
-    save(group);
-  }
-  const atMs = Date.now();
-  const memberOf = ({ account, device }: LocalDevice) => ({ account, device });
-  const head = { group: id, kind: "group" as const, suite: MANDATORY_SUITE, name: GROUP };
-  relayStore.createGroup({ ...head, creator: device.account, peer: null }, {
-    member: memberOf(device),
-    atMs,
-  });
-  const add = others.map(({ device }) => memberOf(device));
-  relayStore.commit({ group: id, epoch: 0, hash, commit, add, remove: [], atMs });
-  return members.map(({ store }) => store);
 }
 
 /** Resolves the next time that the client is online. */
