@@ -26,7 +26,7 @@ export function historyObject(
   if (message.gap !== undefined) {
     return { type: "Gap", group, kind, reason: message.gap, at, sequence, groupId };
   }
-  const { from, id, text, replyTo, edited, deleted, reactions } = message;
+  const { from, id, text, replyTo, edited, deleted, reactions, state } = message;
   const always = { type: "MsgCreated", group, kind, from, id, text: deleted ? "" : text, at };
-  return { ...always, replyTo, edited, deleted, reactions, sequence, groupId };
+  return { ...always, replyTo, edited, deleted, reactions, state, sequence, groupId };
 }

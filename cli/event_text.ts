@@ -43,6 +43,14 @@ export interface Surroundings {
   shownMessage(groupId: string, id: string): KnownMessage | null;
 }
 
+/** Behind an own message in the history, where there is something to say about it. */
+const STATE_TEXTS = {
+  waiting: " (waits for the relay)",
+  accepted: "",
+  delivered: " ✓",
+  read: " ✓✓",
+  failed: " (was not sent)",
+} as const;
 /** Characters of a quotation. */
 const MAX_QUOTED_CHARACTERS = 24;
 
@@ -127,7 +135,10 @@ export function historyText(where: ConversationRef, { message }: HistoryEntry, a
   const reactions = Object.entries(message.reactions ?? {}).filter(([, by]) => by.length > 0)
     .map(([emoji, by]) => `  ${nameText(emoji)} ${by.length}`).join("");
   const edited = message.edited ? " (edited)" : "";
-  return `${start} ${nameText(message.from)}${replies}: ${messageText(message.text)}${edited}${reactions}`;
+  const state = message.state === undefined ? "" : STATE_TEXTS[message.state];
+  return `${start} ${nameText(message.from)}${replies}: ${
+    messageText(message.text)
+  }${edited}${state}${reactions}`;
 }
 
 function head(event: ConversationRef & { at: string }, around: Surroundings): string {

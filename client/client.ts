@@ -56,7 +56,8 @@ import {
 import { Inbox } from "./inbox.ts";
 import { Membership } from "./membership.ts";
 import { Outbox, type Sending } from "./outbox.ts";
-import { forgetSenders } from "./positions.ts";
+import { READ_LOOK_BACK } from "./limits.ts";
+import { forgetSenders, readUpTo } from "./positions.ts";
 import { boundedDial } from "./session/bounded_dial.ts";
 import { type ConnectionState, Connector, type Dialled } from "./session/connector.ts";
 import { type LoginResult, RelayLink } from "./session/link.ts";
@@ -408,6 +409,16 @@ export class AronaClient {
   /** Tells the others up to which message this person has read. */
   markRead(conversation: Conversation, target: string): Sending {
     return this.#outbox.send(conversation, this.#content({ kind: "read", target }));
+  }
+
+  /** The same up to the newest message of somebody else. @returns null where they know already */
+  markAllRead(conversation: Conversation): Sending | null {
+    const { store, fingerprint } = this.#context;
+    const newest = this.history(conversation, { limit: READ_LOOK_BACK }).findLast(({ message }) =>
+      message.gap === undefined && message.fingerprint !== fingerprint
+    );
+    if (newest === undefined || newest.sequence <= readUpTo(store, conversation.id, fingerprint)) return null;
+    return this.markRead(conversation, newest.message.id);
   }
 
   /** The newest `limit` messages before the sequence number `before`, oldest first. */

@@ -568,8 +568,11 @@ function applyRead(
   const { id: group } = conversation;
   const { fingerprint } = sender;
   const place = placeOf(writer, group, target);
-  if (place === null || fingerprint === context.fingerprint) return [];
-  if (place <= readUpTo(writer, group, fingerprint)) return [];
+  if (place === null || place <= readUpTo(writer, group, fingerprint)) return [];
+  if (fingerprint === context.fingerprint) {
+    noteRead(writer, group, { fingerprint, place });
+    return [];
+  }
   const others = new Set(conversation.group.members.map((member) => member.fingerprint));
   others.delete(context.fingerprint);
   const byAll = () => Math.min(...[...others].map((other) => readUpTo(writer, group, other)));

@@ -51,6 +51,8 @@ export const MAX_OUTBOX_MESSAGES = 1_000;
 export const OUTBOX_LIFETIME_MS = 7 * 86_400_000;
 /** How long a joiner waits for the Welcome of a direct message that the other side has just opened. */
 export const WELCOME_WAIT_MS = 10_000;
+/** How far back the message is looked for that a person has read. */
+export const READ_LOOK_BACK = 256;
 /** Own messages that one read marker marks as read. */
 export const MAX_READ_AT_ONCE = 256;
 /** Different emoji on one message. */

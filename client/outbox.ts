@@ -70,6 +70,8 @@ export class Outbox {
   readonly #waiting = new Map<string, PromiseWithResolvers<void>>();
   readonly #stopped = new AbortController();
   #cancelExpiry = () => {};
+  /** Ends the pauses between tries. */
+  #hurry = new AbortController();
   #nextRow: number;
   #retryMs = RETRY_FIRST_MS;
 
@@ -163,6 +165,8 @@ export class Outbox {
   /** Goes on with everything that waits; call it when a connection stands. */
   resume(): void {
     this.#retryMs = RETRY_FIRST_MS;
+    this.#hurry.abort(new AronaError("CLOSED", "Cannot wait: the relay is there again"));
+    this.#hurry = new AbortController();
     this.#expire();
     for (const conversation of this.context.conversations.values()) this.#pump(conversation);
   }
@@ -239,8 +243,7 @@ export class Outbox {
       else writer.put("outbox", row.id, encodeOutboxRow(accepted));
       if (givenUp) writer.delete("outbox", givenUp.id);
       if (present) conversation.save(context.engine, writer, { sent });
-      const state = options.alone ? "delivered" : "accepted";
-      advanceState(writer, conversation.id, { id: row.messageId, state });
+      advanceState(writer, conversation.id, { id: row.messageId, state: "accepted" });
     });
     if (present) conversation.sent = sent;
     if (options.alone) this.#drop(row);
@@ -287,9 +290,8 @@ export class Outbox {
     }
     if (!online || error.code === "CLOSED") return false; // resume() goes on
     const asked = error.details?.retryAfterMs;
-    await sleep(clock, typeof asked === "number" ? asked : this.#retryMs, this.#stopped.signal).catch(
-      () => {},
-    );
+    const pause = AbortSignal.any([this.#stopped.signal, this.#hurry.signal]);
+    await sleep(clock, typeof asked === "number" ? asked : this.#retryMs, pause).catch(() => {});
     this.#retryMs = Math.min(this.#retryMs * 2, RETRY_LONGEST_MS);
     return true;
   }

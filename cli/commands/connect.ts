@@ -10,7 +10,7 @@ export const connect: CommandSpec = {
   summary: "chat",
   args: [{ name: "link", describe: "the relay's link, the same as --relay", optional: true }],
   endless: true,
-  options: ["plain", "suite", ...PROFILE_OPTIONS.filter((name) => name !== "json")],
+  options: ["read-marks", "plain", "suite", ...PROFILE_OPTIONS.filter((name) => name !== "json")],
   more:
     "The link is needed the first time only. What you type goes to the current conversation; /help shows commands.",
   async run(context) {

@@ -74,7 +74,7 @@ Deno.test("bad usage is one line on stderr that says what to do, exit code 2", a
     [["tail", "--count"], /argument missing/],
     [["tail", "--count", "0"], /--count: "0" is not a whole number/],
     [["tail", "--timeout", "soon"], /--timeout/],
-    [["send", "#a", "b", "--wait", "read"], /accepted or delivered/],
+    [["send", "#a", "b", "--wait", "seen"], /accepted or delivered or read/],
     [["join", "#a", "--suite", "rot13"], /default or aes256/],
     [["join", "general"], /it is not a channel/],
     [["serve", "--listen", "nowhere"], /Cannot use --listen "nowhere": the address is not host:port/],

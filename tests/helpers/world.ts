@@ -9,7 +9,14 @@ import {
   openClient,
 } from "../../client/mod.ts";
 import { createMemoryStore, type Store } from "../../client/store/mod.ts";
-import { connectTcp, type CryptoProvider, parseLink, selectProvider, systemClock } from "../../proto/mod.ts";
+import {
+  type Clock,
+  connectTcp,
+  type CryptoProvider,
+  parseLink,
+  selectProvider,
+  systemClock,
+} from "../../proto/mod.ts";
 import {
   MemoryMailboxStore,
   MemoryRelayStore,
@@ -102,7 +109,7 @@ export class World {
   /** A connected person; the same name again goes on with the same store. */
   async person(
     name: string,
-    options: { store?: Store; link?: string; connect?: boolean } = {},
+    options: { store?: Store; link?: string; connect?: boolean; clock?: Clock } = {},
   ): Promise<Person> {
     const store = options.store ?? createMemoryStore();
     const client = await openClient({
@@ -111,6 +118,7 @@ export class World {
       dial: connectTcp,
       link: options.link ?? this.relay.link,
       username: name,
+      clock: options.clock,
     });
     const person = new Person(name, client, store);
     this.people.set(name, person);
