@@ -165,6 +165,8 @@ export class Inbox {
       if (!isAronaError(error, "FORBIDDEN", "NOT_FOUND")) throw error;
       return await this.#dropPending(conversation, pending.hash); // what waits in the mailbox says the rest
     }
+    // It went on meanwhile: the answer is about an epoch that is over.
+    if (conversation.group.epoch !== epoch) return await this.settlePending(conversation);
     if (this.#isElsewhere(conversation, answer)) return await this.#comeBack(conversation, OTHER_HISTORY);
     const [commit] = answer.from <= epoch ? answer.commits.slice(epoch - answer.from) : [];
     const won = commit !== undefined &&
@@ -414,8 +416,10 @@ export class Inbox {
 
   /** Two members are at one epoch in different states. The relay's log says who has followed what everybody follows. */
   async #resolveFork(conversation: Conversation): Promise<void> {
-    const answer = await this.context.relay().sync(conversation.id, conversation.group.epoch);
+    const { epoch } = conversation.group;
+    const answer = await this.context.relay().sync(conversation.id, epoch);
     if (conversation.participation !== "member") return;
+    if (conversation.group.epoch !== epoch) return await this.#resolveFork(conversation); // it went on meanwhile
     if (this.#isElsewhere(conversation, answer)) return await this.#comeBack(conversation, OTHER_HISTORY);
     this.#gap(conversation, "a message came from somebody whose state of the group is another one");
   }

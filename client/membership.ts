@@ -324,8 +324,8 @@ export class Membership {
     return conversation.changes.run(async () => {
       const { context } = this;
       for (let attempt = 0; attempt < MAX_COMMIT_ATTEMPTS; attempt++) {
-        conversation.assertMember();
         await this.recover.settlePending(conversation);
+        conversation.assertMember();
         const from = conversation.group;
         const decision = await decide(from);
         if (decision === null) return;
@@ -350,7 +350,11 @@ export class Membership {
           }, () => this.confirm(conversation, hash));
           return;
         } catch (error) {
-          if (!isAronaError(error) || isAronaError(error, "CLOSED", "TIMEOUT", "INTERNAL")) throw error; // settle() finds out whether it won
+          // Whether it won is found out with the next connection, or at once where this one stands.
+          if (isAronaError(error, "TIMEOUT", "INTERNAL")) {
+            context.background(() => this.recover.settlePending(conversation));
+          }
+          if (!isAronaError(error) || isAronaError(error, "CLOSED", "TIMEOUT", "INTERNAL")) throw error;
           await this.#setPending(conversation, null);
           if (!isAronaError(error, "CONFLICT")) throw error;
           const followed = await conversation.epochAbove(from.epoch, {

@@ -60,7 +60,8 @@ export class FakeClock implements Clock {
   }
 
   schedule(delayMs: number, action: () => void): () => void {
-    const timer = { atMs: this.#monotonicMs + Math.max(0, delayMs), action };
+    // Whole milliseconds, as a system's timers have them: now() is put on the wire as one.
+    const timer = { atMs: this.#monotonicMs + Math.max(0, Math.ceil(delayMs)), action };
     this.#timers.add(timer);
     return () => this.#timers.delete(timer);
   }
