@@ -34,6 +34,8 @@ export interface MailboxJournal {
   dropped(mailbox: JournaledMailbox, delivery: SharedDelivery): void;
   /** No mailbox has the delivery any more. */
   released(delivery: SharedDelivery): void;
+  /** Writes now what could have waited: a device is about to be told where its mailbox stands. */
+  flush(): void;
   /** @param mailboxes all there are */
   tidy(mailboxes: Iterable<JournaledMailbox>): void;
   close(): void;

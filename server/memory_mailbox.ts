@@ -216,6 +216,7 @@ class MemoryMailbox implements Mailbox, JournaledMailbox {
   }
 
   open(): MailboxState {
+    this.store.journal?.flush();
     this.#cursor = this.#first;
     this.#open = true;
     return { id: this.id, next: this.next, backlog: this.#queue.length - this.#first, gap: this.#gap };

@@ -168,7 +168,7 @@ class SqliteMailboxJournal implements MailboxJournal {
 
   /** Says in the file that it is in use, on the disk itself: a power failure must not bring the end of the run before back. */
   start(): void {
-    this.#flush();
+    this.flush();
     this.#try((database) => {
       database.run("UPDATE state SET machine = ?, doubt = 0", this.#machine);
       database.get("PRAGMA wal_checkpoint(TRUNCATE)");
@@ -216,7 +216,7 @@ class SqliteMailboxJournal implements MailboxJournal {
 
   tidy(mailboxes: Iterable<JournaledMailbox>): void {
     if (this.#ended) return;
-    this.#flush();
+    this.flush();
     if (this.#database === null) return this.#retry(mailboxes);
     if (!this.#unwiped) return;
     this.#try((database) => {
@@ -228,7 +228,7 @@ class SqliteMailboxJournal implements MailboxJournal {
 
   close(): void {
     if (this.#ended) return;
-    this.#flush();
+    this.flush();
     this.#ended = true;
     try {
       this.#database?.run("UPDATE state SET machine = ''");
@@ -252,12 +252,12 @@ class SqliteMailboxJournal implements MailboxJournal {
   #batchEnded(): void {
     const { clock } = this.options;
     const urgent = this.#appended.size + this.#dropped.length > 0 || this.#doubt;
-    if (urgent || clock === undefined || this.#ended) return this.#flush();
+    if (urgent || clock === undefined || this.#ended) return this.flush();
     if (this.#changed.size + this.#released.length === 0) return;
-    this.#cancelFlush ??= clock.schedule(MAILBOX_DISK_ACKNOWLEDGE_MS, () => this.#flush());
+    this.#cancelFlush ??= clock.schedule(MAILBOX_DISK_ACKNOWLEDGE_MS, () => this.flush());
   }
 
-  #flush(): void {
+  flush(): void {
     this.#cancelFlush?.();
     this.#cancelFlush = null;
     const work = this.#changed.size + this.#appended.size + this.#dropped.length + this.#released.length;

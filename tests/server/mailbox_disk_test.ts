@@ -387,9 +387,12 @@ Deno.test("acknowledgements are written together, a moment later or with the nex
   assert.equal(backlog(), 3);
   clock.advance(MAILBOX_DISK_ACKNOWLEDGE_MS);
   assert.equal(backlog(), 2);
-  mailbox.acknowledge(3, () => {});
+  mailbox.acknowledge(2, () => {});
   mailbox.push(message());
-  assert.equal(backlog(), 1);
+  assert.equal(backlog(), 2);
+  mailbox.acknowledge(3, () => {});
+  assert.equal(mailbox.open().next, 3);
+  assert.equal(backlog(), 1, "a number that a device was told never goes back");
 });
 
 Deno.test("what no longer fits all mailboxes together is left out at the start, with a gap", () => {
