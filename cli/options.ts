@@ -71,8 +71,8 @@ export const OPTIONS = {
   mailbox: {
     kind: "text",
     value: "KIND",
-    describe: "where undelivered messages wait",
-    choices: ["memory"],
+    describe: "where undelivered messages wait; disk keeps them, encrypted as they are, through a restart",
+    choices: ["memory", "disk"],
     env: "ARONA_MAILBOX",
     fallback: "memory",
   },

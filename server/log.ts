@@ -33,6 +33,8 @@ export type RelayLogEvent =
   | { readonly type: "relay_key_rotated" }
   | { readonly type: "document_signed"; readonly sequence: number }
   | { readonly type: "mailbox_collapsed" }
+  | { readonly type: "mailbox_disk_failed"; readonly error: unknown }
+  | { readonly type: "mailbox_disk_restored" }
   | { readonly type: "internal_error"; readonly where: string; readonly error: unknown };
 
 /** Takes the relay's log events. It must not throw. */

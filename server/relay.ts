@@ -96,10 +96,12 @@ class Relay implements RunningRelay {
   /** Begins to accept connections and to keep the house. */
   run(): void {
     const { log, listener } = this.parts;
+    this.#expireMailboxes();
     if (listener !== null) this.#track(this.#acceptAll(listener));
     this.#every("sweep", SWEEP_INTERVAL_MS, () => {
       const nowMs = this.options.clock.monotonic();
       for (const session of this.#sessions) session.check(nowMs);
+      this.options.mailboxes.tidy();
     });
     this.#every("maintenance", MAINTENANCE_INTERVAL_MS, () => this.#maintain());
     log({ type: "started", address: this.address, fingerprint: this.fingerprint });
@@ -222,8 +224,12 @@ class Relay implements RunningRelay {
   }
 
   async #maintain(): Promise<void> {
-    this.options.mailboxes.expire(this.options.clock.now() - MAILBOX_LIFETIME_MS);
+    this.#expireMailboxes();
     if (await this.parts.identity.maintain()) this.#announce();
+  }
+
+  #expireMailboxes(): void {
+    this.options.mailboxes.expire(this.options.clock.now() - MAILBOX_LIFETIME_MS);
   }
 
   #announce(): void {
@@ -284,6 +290,7 @@ function createServices(options: RelayOptions, log: RelayLog): Services {
     clock,
     log,
     bus,
+    mailboxes,
     recipients,
     groups: new GroupDirectory(store, bus, recipients),
     leaves: new Leaves(clock),

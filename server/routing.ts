@@ -1,4 +1,7 @@
-/** MSG: the hot path. One encoding for all recipients, no database, no JSON, nothing awaited. */
+/**
+ * MSG: the hot path. One encoding for all recipients, no JSON, nothing awaited; no database, or one transaction where mailboxes are kept
+ * on disk.
+ */
 
 import {
   AronaError,
@@ -70,7 +73,9 @@ export function routeMessage(services: Services, caller: Caller, submission: Sub
     },
     { group, sender: caller.account, ephemeral: (submission.flags & MessageFlag.EPHEMERAL) !== 0, receipt },
   );
-  const { queued, full } = services.bus.publish(group, delivery, caller.device);
+  const { queued, full } = services.mailboxes.batch(() =>
+    services.bus.publish(group, delivery, caller.device)
+  );
   services.counters.queued += queued;
   services.counters.refused += full;
   if (queued === 0 && full > 0) {

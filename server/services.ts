@@ -6,6 +6,7 @@ import type { GroupDirectory } from "./group_directory.ts";
 import type { Leaves } from "./leaves.ts";
 import type { Logins } from "./logins.ts";
 import type { RelayLog } from "./log.ts";
+import type { MailboxStore } from "./mailbox.ts";
 import type { RateLimiter } from "./rate_limit.ts";
 import type { Recipients } from "./recipients.ts";
 import type { Registration } from "./registration.ts";
@@ -19,6 +20,7 @@ export interface Services {
   readonly clock: Clock;
   readonly log: RelayLog;
   readonly bus: Bus;
+  readonly mailboxes: MailboxStore;
   readonly recipients: Recipients;
   readonly groups: GroupDirectory;
   readonly leaves: Leaves;

@@ -34,7 +34,8 @@ import {
   SILENCE_TIMEOUT_MS,
 } from "./limits.ts";
 import type { SessionEnd } from "./log.ts";
-import type { PushResult } from "./mailbox.ts";
+import type { OnStored, PushResult } from "./mailbox.ts";
+import type { ReceiptCounter } from "./receipts.ts";
 import { welcomeDelivery } from "./recipients.ts";
 import { type Handled, handleRequest } from "./requests.ts";
 import { parseSubmission, routeMessage } from "./routing.ts";
@@ -117,7 +118,7 @@ export class Session implements Listener {
   readonly registered: boolean;
   readonly #feed: Feed;
   readonly #objects = new ObjectAssembler();
-  readonly #onStored = (delivery: SharedDelivery) => this.#stored(delivery);
+  readonly #onStored: OnStored = (delivery, receipt) => this.#stored(delivery, receipt);
   #refusalsInRow = 0;
   #result: SessionResult | null = null;
 
@@ -212,12 +213,13 @@ export class Session implements Listener {
     for (const welcome of store.welcomes(this.caller.device)) {
       if (!recipient.mailbox.holds(welcome.envelope)) recipient.mailbox.push(welcomeDelivery(store, welcome));
     }
-    const { next, backlog, gap } = recipient.mailbox.open();
+    const { id: mailbox, next, backlog, gap } = recipient.mailbox.open();
     const keyPackages = Object.fromEntries(store.keyPackageCounts(this.caller.device));
     this.#queueControl(FrameType.AUTH_OK, {
       id: authId,
       device: this.caller.device,
       registered: device.registered,
+      mailbox,
       next,
       backlog,
       gap,
@@ -314,9 +316,9 @@ export class Session implements Listener {
     }
   }
 
-  #stored(delivery: SharedDelivery): void {
+  #stored(delivery: SharedDelivery, receipt: ReceiptCounter | null): void {
     this.services.counters.delivered++;
-    const { receipt, envelope } = delivery.options;
+    const { envelope } = delivery.options;
     if (delivery.kind === DeliveryKind.WELCOME && envelope !== undefined) {
       this.services.store.forgetWelcome(this.caller.device, envelope);
     }

@@ -30,7 +30,8 @@ export class RelayProcess {
     readonly readyMs: number,
   ) {}
 
-  static async start(dataFolder: string): Promise<RelayProcess> {
+  /** @param more further arguments of `arona serve` */
+  static async start(dataFolder: string, more: readonly string[] = []): Promise<RelayProcess> {
     const begun = performance.now();
     const child = new Deno.Command(Deno.execPath(), {
       args: [
@@ -41,6 +42,7 @@ export class RelayProcess {
         "serve",
         "--json",
         ...["--listen", "127.0.0.1:0", "--data", dataFolder],
+        ...more,
       ],
       stdin: "null",
       stdout: "piped",

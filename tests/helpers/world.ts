@@ -18,6 +18,7 @@ import {
   systemClock,
 } from "../../proto/mod.ts";
 import {
+  type MailboxStore,
   MemoryMailboxStore,
   MemoryRelayStore,
   type RelayStore,
@@ -94,16 +95,20 @@ export class World {
     public relay: RunningRelay,
     readonly store: RelayStore,
     readonly crypto: CryptoProvider,
+    private readonly openMailboxes: () => MailboxStore,
+    private mailboxes: MailboxStore,
   ) {}
 
-  static async open(options: { store?: RelayStore; inviteOnly?: boolean } = {}): Promise<World> {
+  /** @param options.mailboxes opens the mailboxes of each run of the relay. @default in memory */
+  static async open(
+    options: { store?: RelayStore; inviteOnly?: boolean; mailboxes?: () => MailboxStore } = {},
+  ): Promise<World> {
     const crypto = await selectProvider();
-    const store = options.store ?? new MemoryRelayStore();
-    return new World(
-      await startTestRelay(crypto, store, { port: 0, inviteOnly: options.inviteOnly }),
-      store,
-      crypto,
-    );
+    const { store = new MemoryRelayStore(), inviteOnly, mailboxes: open = () => new MemoryMailboxStore() } =
+      options;
+    const mailboxes = open();
+    const relay = await startTestRelay(crypto, store, { port: 0, inviteOnly, mailboxes });
+    return new World(relay, store, crypto, open, mailboxes);
   }
 
   /** A connected person; the same name again goes on with the same store. */
@@ -136,12 +141,15 @@ export class World {
   async restartRelay(): Promise<void> {
     const { port } = parseLink(this.relay.link);
     await this.relay.stop();
-    this.relay = await startTestRelay(this.crypto, this.store, { port });
+    this.mailboxes.close();
+    this.mailboxes = this.openMailboxes();
+    this.relay = await startTestRelay(this.crypto, this.store, { port, mailboxes: this.mailboxes });
   }
 
   async close(): Promise<void> {
     await Promise.all([...this.people.values()].map((person) => person.client.close()));
     await this.relay.stop();
+    this.mailboxes.close();
     this.store.close();
   }
 }
@@ -162,12 +170,12 @@ export async function inWorld(
 function startTestRelay(
   crypto: CryptoProvider,
   store: RelayStore,
-  options: { port: number; inviteOnly?: boolean },
+  options: { port: number; inviteOnly?: boolean; mailboxes: MailboxStore },
 ): Promise<RunningRelay> {
   return startRelay({
     listen: { hostname: "127.0.0.1", port: options.port },
     store,
-    mailboxes: new MemoryMailboxStore(),
+    mailboxes: options.mailboxes,
     crypto,
     clock: systemClock,
     name: "test",
