@@ -80,7 +80,7 @@ Deno.test("bad usage is one line on stderr that says what to do, exit code 2", a
     [["serve", "--listen", "nowhere"], /Cannot use --listen "nowhere": the address is not host:port/],
     [["serve", "--listen", "h:99999"], /port/],
     [["serve", "--public-address", "x"], /Cannot use --public-address "x"/],
-    [["serve", "--mailbox", "disk"], /not memory/],
+    [["serve", "--mailbox", "tape"], /not memory or disk/],
     [["serve", "--tunnel", "bore"], /unknown option '--tunnel'/],
     [["completions", "tcsh"], /none of bash, zsh, fish/],
     [["group", "crate", "x"], /Did you mean create\?/],
