@@ -60,6 +60,8 @@ export class Outbox {
   /** In the order they were written; the store holds the same rows. */
   readonly #rows: OutboxRow[];
   readonly #pumping = new Set<string>();
+  /** Rows that were reported as delivered already and wait for further devices. */
+  readonly #delivered = new Set<string>();
   readonly #waiting = new Map<string, PromiseWithResolvers<void>>();
   readonly #stopped = new AbortController();
   #nextRow: number;
@@ -117,15 +119,19 @@ export class Outbox {
     });
   }
 
-  /** Devices have an envelope: once all have, it is forgotten here. */
+  /** Somebody has an envelope. It is delivered once every person has it on a device, and forgotten here once all devices have it. */
   receipt(receipt: Receipt): Promise<void> {
     const envelope = toHex(receipt.envelope);
     const row = this.#rows.find((row) => row.sealed !== null && toHex(row.sealed.envelope) === envelope);
-    if (row !== undefined && receipt.delivered >= receipt.of) {
-      this.#forget(row);
+    if (row === undefined) return Promise.resolve();
+    const { devices, ofDevices, people, ofPeople } = receipt;
+    const everywhere = devices >= ofDevices;
+    if ((everywhere || (ofPeople > 0 && people >= ofPeople)) && !this.#delivered.has(row.id)) {
+      this.#delivered.add(row.id);
       const conversation = this.context.conversations.get(row.group);
       if (conversation !== undefined) this.#reportSent(conversation, row, "delivered");
     }
+    if (everywhere) this.#forget(row);
     return Promise.resolve();
   }
 
@@ -292,6 +298,7 @@ export class Outbox {
   }
 
   #drop(row: OutboxRow): void {
+    this.#delivered.delete(row.id);
     const place = this.#rows.indexOf(row);
     if (place >= 0) this.#rows.splice(place, 1);
   }

@@ -18,6 +18,7 @@ import { Admission } from "./admission.ts";
 import { InProcessBus } from "./bus.ts";
 import { GroupDirectory } from "./group_directory.ts";
 import { Leaves } from "./leaves.ts";
+import { Linking } from "./linking.ts";
 import {
   CLAIMS_PER_MINUTE,
   MAILBOX_LIFETIME_MS,
@@ -237,6 +238,7 @@ class Relay implements RunningRelay {
     this.parts.listener?.close();
     for (const cancel of this.#timers.values()) cancel();
     this.#services.leaves.stop();
+    this.#services.linking.stop();
     await Promise.allSettled([...this.#sessions].map((session) => session.shutDown()));
     for (const transport of this.#transports) transport.close();
     while (this.#serving.size > 0) await Promise.allSettled([...this.#serving]);
@@ -283,6 +285,7 @@ function createServices(options: RelayOptions, log: RelayLog): Services {
     recipients,
     groups: new GroupDirectory(store, bus, recipients),
     leaves: new Leaves(clock),
+    linking: new Linking({ clock, recipients }),
     registration: new Registration({ store, clock, crypto }, options.inviteOnly ?? false),
     rates: {
       messages: limiter(

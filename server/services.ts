@@ -4,6 +4,7 @@ import type { AccountName, Clock, ControlFields, CryptoProvider, DeviceId } from
 import type { Bus, Recipient } from "./bus.ts";
 import type { GroupDirectory } from "./group_directory.ts";
 import type { Leaves } from "./leaves.ts";
+import type { Linking } from "./linking.ts";
 import type { RelayLog } from "./log.ts";
 import type { RateLimiter } from "./rate_limit.ts";
 import type { Recipients } from "./recipients.ts";
@@ -20,6 +21,7 @@ export interface Services {
   readonly recipients: Recipients;
   readonly groups: GroupDirectory;
   readonly leaves: Leaves;
+  readonly linking: Linking;
   readonly registration: Registration;
   readonly rates: {
     readonly messages: RateLimiter;

@@ -68,6 +68,11 @@ export const RELAY_MIGRATIONS: readonly string[] = [
     leaver TEXT, statement BLOB, PRIMARY KEY (group_id, device)
   ) STRICT;
   `,
+  `
+  CREATE TABLE revoked (device TEXT PRIMARY KEY, account TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE INDEX revoked_by_account ON revoked (account);
+  CREATE INDEX undo_devices_by_device ON undo_devices (device);
+  `,
 ];
 
 /**

@@ -154,6 +154,14 @@ export interface RelayStore {
   devicesOf(account: string): StoredDevice[];
   /** Adds a device or replaces its certificate and key. */
   saveDevice(device: StoredDevice): void;
+  /**
+   * Forgets a device, its KeyPackages and its Welcomes, and remembers its id. Every group that it is in keeps it as a leaver with the
+   * statement, also where taking the newest commit back would make it a member again; a group without anybody else is forgotten.
+   */
+  revokeDevice(leaver: StoredLeaver): void;
+  /** Whose device it was that {@link revokeDevice} has taken back. */
+  revokedAccount(device: DeviceId): AccountName | null;
+  revokedCount(account: string): number;
   /** @param invite SHA-256 of the code. @returns false where `limit` unused invites exist already */
   addInvite(invite: Uint8Array, options: { expiresAtMs: number; nowMs: number; limit: number }): boolean;
 
