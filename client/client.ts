@@ -26,6 +26,7 @@ import {
   utf8,
 } from "../proto/mod.ts";
 import { Contacts } from "./contacts.ts";
+import { type DeviceInfo, type DeviceOffer, Devices } from "./devices.ts";
 import { type ClientContext, randomId } from "./context.ts";
 import { type Conversation, loadConversations } from "./conversation.ts";
 import {
@@ -42,6 +43,7 @@ import { type ClientEvent, type ClientEventType, EventHub, type EventOf } from "
 import { type Content, createGroupEngine, MANDATORY_SUITE, type Member, type SuiteId } from "./groups/mod.ts";
 import { type HistoryEntry, readHistory } from "./history.ts";
 import {
+  certificatesEndMs,
   certificatesNeedRenewal,
   type Contact,
   createLocalIdentity,
@@ -133,6 +135,7 @@ export class AronaClient {
   readonly #membership: Membership;
   readonly #inbox: Inbox;
   readonly #outbox: Outbox;
+  readonly #devices: Devices;
   readonly #connector: Connector;
   readonly #tasks = new Set<Promise<void>>();
   #relay: KnownRelay;
@@ -146,6 +149,11 @@ export class AronaClient {
     const emit = (event: ClientEvent) => {
       this.#hub.emit(event);
       if (event.type === "GroupCreated" || event.type === "MemberLeft") this.#outbox.resume();
+      // A direct message is complete only when the other side has come.
+      if (event.type === "GroupCreated" || (event.type === "MemberJoined" && event.kind === "dm")) {
+        const conversation = conversations.get(event.groupId);
+        if (conversation !== undefined) this.#devices.complete(conversation);
+      }
     };
     const fingerprint = fingerprintOf(crypto, identity.identityKey);
     const contacts = new Contacts({
@@ -192,6 +200,10 @@ export class AronaClient {
       synchronize: (conversation) => this.#inbox.synchronize(conversation),
       boot: () => this.#relay.boot,
     });
+    this.#devices = new Devices(this.#context, {
+      identity,
+      change: (conversation, decide) => this.#membership.change(conversation, decide),
+    });
     this.#connector = new Connector((signal) => this.#dial(signal), {
       clock,
       crypto,
@@ -224,6 +236,16 @@ export class AronaClient {
 
   get online(): boolean {
     return this.#context.online;
+  }
+
+  /** Whether this device made the identity; only that one adds and removes devices. */
+  get isPrimary(): boolean {
+    return this.#options.identity.identitySeed !== null;
+  }
+
+  /** When this device's certificate runs out, Unix milliseconds; a further device cannot renew it by itself. */
+  get certificateEndsMs(): number {
+    return certificatesEndMs(this.#options.identity);
   }
 
   /** The relay's fingerprint and where it is. */
@@ -261,6 +283,7 @@ export class AronaClient {
   /** Ends in good order: what is stored is acknowledged, nothing is lost by it. */
   async close(): Promise<void> {
     this.#closing = true;
+    this.#devices.stop();
     const settled = Promise.allSettled([...this.#tasks]);
     if (this.online) await this.#withTimeout(settled, 5_000);
     this.#outbox.stop();
@@ -422,6 +445,32 @@ export class AronaClient {
     }));
   }
 
+  /** This person's devices. @throws {AronaError} */
+  devices(): Promise<DeviceInfo[]> {
+    return this.#devices.list();
+  }
+
+  /**
+   * Makes a one-time code that lets a further device in; it waits until that has come, or the offer is cancelled.
+   *
+   * @param options.label what this device is called
+   * @throws {AronaError} `FORBIDDEN` on a device that did not make the identity
+   */
+  offerDevice(options: { label: string; onRefused?: (reason: string) => void }): Promise<DeviceOffer> {
+    const { endpoints: [endpoint], fingerprint } = this.#relay;
+    return this.#devices.offer({ ...options, relay: { ...splitEndpoint(endpoint), fingerprint } });
+  }
+
+  /** Resolves when a further device is in every conversation of this one. */
+  deviceEverywhere(device: DeviceInfo["device"]): Promise<void> {
+    return this.#devices.untilEverywhere(device);
+  }
+
+  /** Takes a device back, for good. @throws {AronaError} `FORBIDDEN`, `NOT_FOUND`, `BAD_REQUEST` for this device */
+  removeDevice(device: DeviceInfo["device"]): Promise<void> {
+    return this.#devices.remove(device);
+  }
+
   /** All channels of the relay. */
   channels(): Promise<{ name: string; members: number }[]> {
     return this.#connectedApi().channels();
@@ -489,7 +538,8 @@ export class AronaClient {
         clock: this.#context.clock,
         handlers: {
           onDelivery: (delivery) => inOrder(() => this.#inbox.deliver(delivery)),
-          onEvent: (event) => inOrder(() => this.#inbox.event(event)),
+          onEvent: (event) =>
+            inOrder(() => this.#devices.event(event) ? Promise.resolve() : this.#inbox.event(event)),
           onReceipt: (receipt) => inOrder(() => this.#outbox.receipt(receipt)),
           onClosed: (reason) => ended.resolve(reason),
         },
@@ -524,6 +574,7 @@ export class AronaClient {
         }
       });
     }
+    this.#devices.start(link.caughtUp);
     this.#outbox.resume();
   }
 
