@@ -553,8 +553,27 @@ export class AronaClient {
     } catch (error) {
       ready.reject(error);
       connection.abort();
-      throw error;
+      throw this.#explainRefusal(error);
     }
+  }
+
+  /** A further device that is refused has been taken back, or its certificates have run out. */
+  #explainRefusal(error: unknown): unknown {
+    const { clock, account } = this.#context;
+    if (this.isPrimary || !isAronaError(error, "AUTH_FAILED")) return error;
+    const isOver = clock.now() > this.certificateEndsMs;
+    return new AronaError(
+      "AUTH_FAILED",
+      isOver
+        ? "Cannot log in: this device's certificate has run out"
+        : `Cannot log in: this is no longer a device of ${account}`,
+      {
+        cause: error,
+        hint: isOver
+          ? "Run `arona device add` on the device that made the identity, and `arona device link CODE` with this profile here."
+          : "It was removed from another device. To use this machine again, link it as a new profile.",
+      },
+    );
   }
 
   /** What goes on by itself once a connection stands. */

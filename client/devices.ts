@@ -20,7 +20,6 @@ import {
   rendezvousOf,
   revokeContent,
   sleep,
-  toHex,
   utf8,
   verifyCertificate,
 } from "../proto/mod.ts";

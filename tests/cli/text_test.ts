@@ -37,6 +37,7 @@ Deno.test("eventObject() has the documented fields first and in order", () => {
     "at",
     "groupId",
     "own",
+    "device",
   ]);
   const edited = eventObject({ ...CREATED, type: "MsgEdited", target: "22".repeat(16) });
   assert.deepEqual(Object.keys(edited).slice(0, 8), [
