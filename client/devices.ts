@@ -12,7 +12,6 @@ import {
   encodeStatement,
   equalBytes,
   formatDeviceCode,
-  fromHex,
   fromUtf8,
   isAronaError,
   LINK_SECRET_BYTES,

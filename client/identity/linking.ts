@@ -148,26 +148,12 @@ export async function acceptAnswer(
 
 /** Seals a request. */
 export function sealRequest(crypto: CryptoProvider, place: LinkPlace, request: LinkRequest): Uint8Array {
-  const writer = new ByteWriter().u8(VERSION).raw(fromHex(request.device));
-  for (const suite of SUITE_IDS) writer.raw(request.publicKeys[suite]);
-  return seal(
-    crypto,
-    place,
-    { label: REQUEST_LABEL, bound: NOTHING },
-    writer.vector16(utf8(request.label)).finish(),
-  );
+  return seal(crypto, place, { label: REQUEST_LABEL, bound: NOTHING }, encodeRequest(request));
 }
 
 /** @throws {AronaError} `BAD_ENCODING` where it does not open, or holds anything else */
 export function openRequest(crypto: CryptoProvider, place: LinkPlace, box: Uint8Array): LinkRequest {
-  const reader = open(crypto, place, { label: REQUEST_LABEL, bound: NOTHING }, box);
-  const device = readDevice(reader);
-  const publicKeys = Object.fromEntries(
-    SUITE_IDS.map((suite) => [suite, reader.take(deviceKeyBytes(SUITES[suite].certificate)).slice()]),
-  );
-  const label = readLabel(reader);
-  reader.end();
-  return { device, publicKeys: publicKeys as LinkRequest["publicKeys"], label };
+  return decodeRequest(open(crypto, place, { label: REQUEST_LABEL, bound: NOTHING }, box));
 }
 
 /** Seals the answer to the request that came in `requestBox`. */
@@ -176,11 +162,8 @@ export function sealAnswer(
   place: LinkPlace,
   options: { requestBox: Uint8Array; answer: LinkAnswer },
 ): Uint8Array {
-  const { primary, label, certificates } = options.answer;
-  const writer = new ByteWriter().u8(VERSION).raw(fromHex(primary)).vector16(utf8(label));
-  for (const suite of SUITE_IDS) writer.vector16(encodeCertificate(certificates[suite]));
   const bound = crypto.digest("SHA-256", options.requestBox);
-  return seal(crypto, place, { label: ANSWER_LABEL, bound }, writer.finish());
+  return seal(crypto, place, { label: ANSWER_LABEL, bound }, encodeAnswer(options.answer));
 }
 
 /** @throws {AronaError} `BAD_ENCODING`, `BAD_CERTIFICATE` */
@@ -190,7 +173,38 @@ export function openAnswer(
   options: { requestBox: Uint8Array; box: Uint8Array },
 ): LinkAnswer {
   const bound = crypto.digest("SHA-256", options.requestBox);
-  const reader = open(crypto, place, { label: ANSWER_LABEL, bound }, options.box);
+  return decodeAnswer(open(crypto, place, { label: ANSWER_LABEL, bound }, options.box));
+}
+
+/** What is sealed in a request. */
+export function encodeRequest({ device, publicKeys, label }: LinkRequest): Uint8Array<ArrayBuffer> {
+  const writer = new ByteWriter().u8(VERSION).raw(fromHex(device));
+  for (const suite of SUITE_IDS) writer.raw(publicKeys[suite]);
+  return writer.vector16(utf8(label)).finish();
+}
+
+/** @throws {AronaError} `BAD_ENCODING` */
+export function decodeRequest(bytes: Uint8Array): LinkRequest {
+  const reader = readerOf(bytes);
+  const device = readDevice(reader);
+  const publicKeys = Object.fromEntries(
+    SUITE_IDS.map((suite) => [suite, reader.take(deviceKeyBytes(SUITES[suite].certificate)).slice()]),
+  );
+  const label = readLabel(reader);
+  reader.end();
+  return { device, publicKeys: publicKeys as LinkRequest["publicKeys"], label };
+}
+
+/** What is sealed in an answer. */
+export function encodeAnswer({ primary, label, certificates }: LinkAnswer): Uint8Array<ArrayBuffer> {
+  const writer = new ByteWriter().u8(VERSION).raw(fromHex(primary)).vector16(utf8(label));
+  for (const suite of SUITE_IDS) writer.vector16(encodeCertificate(certificates[suite]));
+  return writer.finish();
+}
+
+/** @throws {AronaError} `BAD_ENCODING`, `BAD_CERTIFICATE` */
+export function decodeAnswer(bytes: Uint8Array): LinkAnswer {
+  const reader = readerOf(bytes);
   const primary = readDevice(reader);
   const label = readLabel(reader);
   const certificates = Object.fromEntries(
@@ -214,19 +228,24 @@ function seal(
   return box;
 }
 
-/** @returns what is inside, behind the version */
+/** @throws {AronaError} `BAD_ENCODING` */
 function open(
   crypto: CryptoProvider,
   place: LinkPlace,
   use: { label: string; bound: Uint8Array },
   box: Uint8Array,
-): ByteReader {
+): Uint8Array {
   const outer = new ByteReader(box);
   const { key, aad } = keyOf(crypto, place, { ...use, salt: outer.take(SALT_BYTES) });
   const nonce = new Uint8Array(AEAD_NONCE_BYTES);
   const plaintext = crypto.open("ChaCha20-Poly1305", key, nonce, aad, outer.rest());
   if (plaintext === null) throw new AronaError("BAD_ENCODING", "Cannot open box: it is not for this code");
-  const reader = new ByteReader(plaintext);
+  return plaintext;
+}
+
+/** Behind the version. @throws {AronaError} `BAD_ENCODING` */
+function readerOf(bytes: Uint8Array): ByteReader {
+  const reader = new ByteReader(bytes);
   const version = reader.u8();
   if (version !== VERSION) throw new AronaError("BAD_ENCODING", `Cannot read box: version ${version}`);
   return reader;
