@@ -152,7 +152,7 @@ export class Devices {
   /** Adds the own devices that are missing in a conversation, as far as they are known. */
   complete(conversation: Conversation): void {
     if (!this.#isIncomplete(conversation)) return;
-    this.context.background(() => this.#complete(conversation));
+    this.context.background(() => this.#complete(conversation, this.context.clock.monotonic()));
   }
 
   /** Resolves when the relay lists a device and every conversation of this one has it. */
@@ -244,8 +244,12 @@ export class Devices {
       this.#others = new Set(devices.map(({ device }) => device).filter((device) => device !== self));
       this.#online = online;
       this.#report([...this.#others]);
-      for (const conversation of [...this.context.conversations.values()]) {
-        if (this.#isIncomplete(conversation)) await this.#complete(conversation);
+      const sinceMs = this.context.clock.monotonic();
+      const incomplete = [...this.context.conversations.values()].filter((one) => this.#isIncomplete(one));
+      const turns = new Map(incomplete.map((one) => [one, this.#turnIn(one)]));
+      incomplete.sort((a, b) => turns.get(a)! - turns.get(b)!);
+      for (const conversation of incomplete) {
+        if (this.#isIncomplete(conversation)) await this.#complete(conversation, sinceMs);
       }
       for (const wake of [...this.#waiters]) wake();
     }
@@ -305,12 +309,16 @@ export class Devices {
       .map(({ device }) => device);
   }
 
-  async #complete(conversation: Conversation): Promise<void> {
+  /** @param sinceMs when it became known, on the monotonic clock */
+  async #complete(conversation: Conversation, sinceMs: number): Promise<void> {
     const { clock } = this.context;
     for (let attempt = 0; attempt < MAX_COMPLETION_ATTEMPTS; attempt++) {
       try {
         await this.#removeGone(conversation);
-        await this.#awaitTurn(conversation);
+        const turnMs = sinceMs + this.#turnIn(conversation) * DEVICE_TURN_MS - clock.monotonic();
+        if (turnMs > 0 && this.#missingIn(conversation.group).length > 0) {
+          await sleep(clock, turnMs, this.#stopped.signal);
+        }
         return await this.#addMissing(conversation);
       } catch (error) {
         if (this.#stopped.signal.aborted || isAronaError(error, ...UNTIL_NEXT_TIME)) return;
@@ -332,16 +340,13 @@ export class Devices {
     });
   }
 
-  /** Of several own devices that are connected the first leaf goes first; the others see what it did. */
-  async #awaitTurn(conversation: Conversation): Promise<void> {
-    const { clock, fingerprint } = this.context;
-    if (this.#missingIn(conversation.group).length === 0) return;
-    const { self, members } = conversation.group;
-    const before = members.filter((one) =>
+  /** Of several own devices that are connected the first leaf goes first; the others see what it did. @returns how many go first */
+  #turnIn({ group }: Conversation): number {
+    const { fingerprint } = this.context;
+    const { self, members } = group;
+    return members.filter((one) =>
       one.fingerprint === fingerprint && one.leaf < self.leaf && this.#online.has(one.device)
-    );
-    if (before.length === 0) return;
-    await sleep(clock, before.length * DEVICE_TURN_MS, this.#stopped.signal);
+    ).length;
   }
 
   async #addMissing(conversation: Conversation): Promise<void> {

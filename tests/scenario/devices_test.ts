@@ -197,6 +197,7 @@ Deno.test("the leaves of a removed device go also while the one that removed it 
     const laptop = await Rogue.login(world, identity);
     await laptop.api.revokeDevice(encodeStatement({ kind: "revoke", device, signature }));
     await laptop.close();
+    await world.restartRelay(); // it asks anew, without having to wait for the laptop's answer
     const again = await world.restart(bob);
     await has(again, "plans", "alice", 1);
     await again.says(now(again, "plans"), "who is left?");
@@ -229,6 +230,21 @@ Deno.test("two own devices that add a third at the same moment do not part ways"
     }
     const epochs = [alice, phone, tablet, bob].map((person) => now(person, "#one").group.epoch);
     assert.equal(new Set(epochs).size, 1);
+  }));
+
+Deno.test("two own devices that go into a channel at the same moment are both in it, once", () =>
+  inWorld(async (world) => {
+    const alice = await world.person("alice");
+    const bob = await world.person("bob");
+    const phone = await world.furtherDevice(alice, "phone");
+    await bob.client.join("#race");
+    await Promise.all([alice.client.join("#race"), phone.client.join("#race")]);
+    for (const person of [alice, phone, bob]) await has(person, "#race", "alice", 2);
+    await phone.says(now(phone, "#race"), "first");
+    await alice.hears("first");
+    await alice.says(now(alice, "#race"), "second");
+    await Promise.all([phone.hears("second"), bob.hears("second")]);
+    assert.deepEqual(bob.texts("#race"), ["first", "second"]);
   }));
 
 Deno.test("who leaves goes with all devices, and comes back with all", () =>
