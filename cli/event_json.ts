@@ -3,7 +3,7 @@
 import type { ClientEvent, Conversation, HistoryEntry } from "../client/mod.ts";
 
 const FIRST = ["type", "group", "kind", "from", "id", "text", "at"];
-const LAST = ["groupId", "own"];
+const LAST = ["groupId", "own", "device"];
 
 /** The event with its fields in the order that is documented. */
 export function eventObject(event: ClientEvent): Record<string, unknown> {

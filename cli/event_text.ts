@@ -111,6 +111,13 @@ export function eventText(event: ClientEvent, around: Surroundings): string | nu
         nameText(event.account)
       } has changed: nothing is sent to them until you accept it. ` +
         `Ask them whether it was they, then see arona verify ${nameText(event.account)}.`;
+    case "DeviceAdded":
+      return `A further device of yours, ${
+        event.device.slice(0, 8)
+      }, is in your conversations from now on. ` +
+        "Where you have not added it, see `arona device list`.";
+    case "DeviceRemoved":
+      return `Your device ${event.device.slice(0, 8)} was removed.`;
     case "Status": // see ConnectionWatch
     case "Fault": // told on stderr by whoever opened the client
     case "Typing":

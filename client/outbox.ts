@@ -67,6 +67,8 @@ export class Outbox {
   /** In the order they were written; the store holds the same rows. */
   readonly #rows: OutboxRow[];
   readonly #pumping = new Set<string>();
+  /** Rows that were reported as delivered already and wait for further devices. */
+  readonly #delivered = new Set<string>();
   readonly #waiting = new Map<string, PromiseWithResolvers<void>>();
   readonly #stopped = new AbortController();
   #cancelExpiry = () => {};
@@ -129,20 +131,28 @@ export class Outbox {
     });
   }
 
-  /** Devices have an envelope: once all have, it is forgotten here. */
+  /** Somebody has an envelope. It is delivered once every person has it on a device, and forgotten here once all devices have it. */
   receipt(receipt: Receipt): Promise<void> {
     const envelope = toHex(receipt.envelope);
     const row = this.#rows.find((row) => row.sealed !== null && toHex(row.sealed.envelope) === envelope);
     if (row === undefined) return Promise.resolve();
-    const conversation = this.context.conversations.get(row.group);
-    if (receipt.delivered >= receipt.of) {
-      this.#forget(row, "delivered");
+    const { devices, ofDevices, people, ofPeople } = receipt;
+    const everywhere = devices >= ofDevices;
+    const arrived = (everywhere || (ofPeople > 0 && people >= ofPeople)) && !this.#delivered.has(row.id);
+    this.context.store.write((writer) => {
+      if (arrived) advanceState(writer, row.group, { id: row.messageId, state: "delivered" });
+      if (everywhere) writer.delete("outbox", row.id);
+      else if (devices > row.reached) {
+        writer.put("outbox", row.id, encodeOutboxRow({ ...row, reached: devices }));
+      }
+    });
+    Object.assign(row, { reached: Math.max(row.reached, devices) });
+    if (arrived) {
+      this.#delivered.add(row.id);
+      const conversation = this.context.conversations.get(row.group);
       if (conversation !== undefined) this.#reportSent(conversation, row, "delivered");
-    } else if (receipt.delivered > row.reached) {
-      const reached = { ...row, reached: receipt.delivered };
-      this.context.store.write((writer) => writer.put("outbox", row.id, encodeOutboxRow(reached)));
-      Object.assign(row, reached);
     }
+    if (everywhere) this.#drop(row);
     return Promise.resolve();
   }
 
@@ -348,6 +358,7 @@ export class Outbox {
   }
 
   #drop(row: OutboxRow): void {
+    this.#delivered.delete(row.id);
     const place = this.#rows.indexOf(row);
     if (place >= 0) this.#rows.splice(place, 1);
   }

@@ -111,6 +111,10 @@ export const ERRAND_INTERVAL_MS = 10_000;
 export const MAX_ACCOUNTS = 100_000;
 /** Devices of an account. */
 export const MAX_DEVICES_PER_ACCOUNT = 16;
+/** Devices that an account has taken back; their ids are kept, so that they never log in again. */
+export const MAX_REVOKED_PER_ACCOUNT = 1_024;
+/** Rendezvous that are open at once, for devices that are to be added. */
+export const MAX_RENDEZVOUS = 4_096;
 /** One KeyPackage. */
 export const MAX_KEY_PACKAGE_BYTES = 65_536;
 /** How long the highest login numbers may be in memory only. */

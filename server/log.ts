@@ -16,6 +16,8 @@ export type SessionEnd =
   | "protocol" //       the peer broke the protocol
   | "auth_timeout"
   | "auth_failed"
+  | "linked" //         a further device was passed its certificates
+  | "revoked" //        its account has taken the device back
   | "replaced" //       a newer connection of the same device
   | "stalled" //        it did not read or did not acknowledge
   | "silent"

@@ -26,6 +26,17 @@ export class Recipients {
     return recipient;
   }
 
+  /** The device is gone: nothing that waits for it will be read. */
+  forget(device: DeviceId): void {
+    const mailbox = this.#byDevice.get(device)?.mailbox;
+    this.#byDevice.delete(device);
+    if (mailbox === undefined) return;
+    let { next } = mailbox.open();
+    while (mailbox.take() !== null) next++;
+    mailbox.acknowledge(next, () => {});
+    mailbox.close();
+  }
+
   find(device: DeviceId): Recipient | undefined {
     return this.#byDevice.get(device);
   }

@@ -19,6 +19,7 @@ import { InProcessBus } from "./bus.ts";
 import { GroupDirectory } from "./group_directory.ts";
 import { Leaves } from "./leaves.ts";
 import { Logins } from "./logins.ts";
+import { Linking } from "./linking.ts";
 import {
   CLAIMS_PER_MINUTE,
   MAILBOX_LIFETIME_MS,
@@ -246,6 +247,7 @@ class Relay implements RunningRelay {
     for (const cancel of this.#timers.values()) cancel();
     this.#services.leaves.stop();
     this.#services.returns.stop();
+    this.#services.linking.stop();
     await Promise.allSettled([...this.#sessions].map((session) => session.shutDown()));
     for (const transport of this.#transports) transport.close();
     while (this.#serving.size > 0) await Promise.allSettled([...this.#serving]);
@@ -296,6 +298,7 @@ function createServices(options: RelayOptions, log: RelayLog): Services {
     leaves: new Leaves(clock),
     returns: new Returns(clock),
     logins: new Logins({ store, clock, log }),
+    linking: new Linking({ clock, recipients }),
     registration: new Registration({ store, clock, crypto }, options.inviteOnly ?? false),
     rates: {
       messages: limiter(

@@ -61,7 +61,7 @@ export function routeMessage(services: Services, caller: Caller, submission: Sub
   const { group } = state.head;
   const receipt = (submission.flags & MessageFlag.RECEIPT) === 0
     ? null
-    : new ReceiptCounter(caller.device, submission.envelope.slice());
+    : new ReceiptCounter(caller, submission.envelope.slice(), state.severalDevices);
   const delivery = shareDelivery(
     {
       kind: DeliveryKind.APPLICATION,
@@ -81,7 +81,7 @@ export function routeMessage(services: Services, caller: Caller, submission: Sub
   if (queued === 0 && full > 0) {
     throw new AronaError("QUOTA", "Cannot accept message: no mailbox has room", { details: { full } });
   }
-  receipt?.expect(queued, queued + full);
+  receipt?.expect({ queued, ofDevices: queued + full, ofPeople: state.accounts.size - 1 });
   services.counters.accepted++;
   return encodeAccepted({ request: submission.request, queued, full });
 }

@@ -5,6 +5,7 @@ import type { Bus, Recipient } from "./bus.ts";
 import type { GroupDirectory } from "./group_directory.ts";
 import type { Leaves } from "./leaves.ts";
 import type { Logins } from "./logins.ts";
+import type { Linking } from "./linking.ts";
 import type { RelayLog } from "./log.ts";
 import type { MailboxStore } from "./mailbox.ts";
 import type { RateLimiter } from "./rate_limit.ts";
@@ -26,6 +27,7 @@ export interface Services {
   readonly leaves: Leaves;
   readonly returns: Returns;
   readonly logins: Logins;
+  readonly linking: Linking;
   readonly registration: Registration;
   readonly rates: {
     readonly messages: RateLimiter;

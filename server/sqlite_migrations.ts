@@ -70,6 +70,9 @@ export const RELAY_MIGRATIONS: readonly string[] = [
   `,
   `
   ALTER TABLE devices ADD COLUMN login INTEGER NOT NULL DEFAULT 0;
+  CREATE TABLE revoked (device TEXT PRIMARY KEY, account TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE INDEX revoked_by_account ON revoked (account);
+  CREATE INDEX undo_devices_by_device ON undo_devices (device);
   `,
 ];
 

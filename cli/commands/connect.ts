@@ -19,6 +19,11 @@ export const connect: CommandSpec = {
       throw usageFailure("Cannot connect to two relays: there is a LINK and --relay", "Give one of them.");
     }
     const { runPlainChat } = await import("../plain/run.ts");
+    if (link !== undefined && /#[^.]*\./.test(link)) { // a further device's code: that comes first
+      const { linkProfile } = await import("../link_profile.ts");
+      const profile = await linkProfile(context, link);
+      return await runPlainChat({ ...context, settings: settings.with("profile", profile) });
+    }
     await runPlainChat(link === undefined ? context : { ...context, settings: settings.with("relay", link) });
   },
 };

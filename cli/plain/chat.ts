@@ -74,7 +74,7 @@ export class PlainChat {
     if (event.type === "Status" && event.status === "online") this.#toldKept = false;
     const text = this.view.line(event);
     if (this.#own || this.signal.aborted || text === null) return;
-    if (event.type === "IdentityChanged") this.output.note(text);
+    if (["IdentityChanged", "DeviceAdded", "DeviceRemoved"].includes(event.type)) this.output.note(text);
     else if (this.#early !== null) this.#early.push(text);
     else this.output.line(text);
   }

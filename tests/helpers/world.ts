@@ -6,6 +6,7 @@ import {
   type ClientEventType,
   type Conversation,
   type EventOf,
+  linkDevice,
   openClient,
 } from "../../client/mod.ts";
 import { createMemoryStore, type Store } from "../../client/store/mod.ts";
@@ -13,6 +14,7 @@ import {
   type Clock,
   connectTcp,
   type CryptoProvider,
+  parseDeviceCode,
   parseLink,
   selectProvider,
   systemClock,
@@ -33,11 +35,21 @@ export class Person {
   readonly events: ClientEvent[] = [];
   readonly #wakers = new Set<() => void>();
 
-  constructor(readonly name: string, readonly client: AronaClient, readonly store: Store) {
+  constructor(
+    readonly name: string,
+    readonly client: AronaClient,
+    readonly store: Store,
+    /** Which of the person's devices it is; the first has no name. */
+    readonly device?: string,
+  ) {
     client.onAny((event) => {
       this.events.push(event);
       for (const wake of [...this.#wakers]) wake();
     });
+  }
+
+  get key(): string {
+    return this.device === undefined ? this.name : `${this.name}/${this.device}`;
   }
 
   /** Texts of the messages seen in a conversation, own ones too. */
@@ -114,7 +126,7 @@ export class World {
   /** A connected person; the same name again goes on with the same store. */
   async person(
     name: string,
-    options: { store?: Store; link?: string; connect?: boolean; clock?: Clock } = {},
+    options: { store?: Store; link?: string; connect?: boolean; clock?: Clock; device?: string } = {},
   ): Promise<Person> {
     const store = options.store ?? createMemoryStore();
     const client = await openClient({
@@ -125,16 +137,34 @@ export class World {
       username: name,
       clock: options.clock,
     });
-    const person = new Person(name, client, store);
-    this.people.set(name, person);
+    const person = new Person(name, client, store, options.device);
+    this.people.set(person.key, person);
     if (options.connect !== false) await client.connect();
+    return person;
+  }
+
+  /** One more device of a person, let in by the one that made the identity. */
+  async furtherDevice(primary: Person, device: string, options: { connect?: boolean } = {}): Promise<Person> {
+    const store = createMemoryStore();
+    const offer = await primary.client.offerDevice({ label: "first" });
+    const linked = await linkDevice({
+      crypto: this.crypto,
+      clock: systemClock,
+      dial: connectTcp,
+      code: parseDeviceCode(offer.code),
+      label: device,
+    });
+    linked.save(store);
+    await offer.linked;
+    const person = await this.person(primary.name, { store, device, connect: options.connect });
+    if (options.connect !== false) await primary.client.deviceEverywhere(linked.identity.device);
     return person;
   }
 
   /** Closes a person's client and opens it again from its store. */
   async restart(person: Person): Promise<Person> {
     await person.client.close();
-    return await this.person(person.name, { store: person.store });
+    return await this.person(person.name, { store: person.store, device: person.device });
   }
 
   /** Stops the relay and starts it again on the same port with the same store; memory is gone. */

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import {
+  type AccountName,
   type Delivery,
   DeliveryKind,
   type DeviceId,
@@ -37,6 +38,7 @@ import { commit, TestRelay } from "./test_relay.ts";
 
 const DEVICE = "d".repeat(32) as DeviceId;
 const OTHER_DEVICE = "e".repeat(32) as DeviceId;
+const SENDER = { device: OTHER_DEVICE, account: "alice" as AccountName };
 const GROUP = "a".repeat(32) as GroupId;
 const OTHER_GROUP = "b".repeat(32) as GroupId;
 const KNOWN = { gap: true };
@@ -456,7 +458,7 @@ Deno.test("a message sent again after a restart keeps its place, and its newer r
 
   const after = disk.open();
   const [mine, others] = [after.mailbox(DEVICE, KNOWN), after.mailbox(OTHER_DEVICE, NEW)];
-  const receipts = [1, 2].map(() => new ReceiptCounter(OTHER_DEVICE, envelope));
+  const receipts = [1, 2].map(() => new ReceiptCounter(SENDER, envelope, new Set()));
   for (const receipt of receipts) assert.equal(mine.push(message({ ...first, receipt })), PushResult.QUEUED);
   assert.equal(mine.push(message(first)), PushResult.QUEUED, "without a receipt the earlier one stays");
   others.push(message({ ...first, receipt: receipts[1] }));

@@ -1,7 +1,7 @@
 /** What every MailboxStore adapter does. */
 
 import assert from "node:assert/strict";
-import { DeliveryKind, type DeviceId, fromHex, type GroupId } from "../../proto/mod.ts";
+import { type AccountName, DeliveryKind, type DeviceId, fromHex, type GroupId } from "../../proto/mod.ts";
 import {
   type Mailbox,
   MAILBOX_RESERVE_ENTRIES,
@@ -297,7 +297,11 @@ export function mailboxSuite(
 
   test("hands the receipt's counter out with what is stored", () => {
     const { mailbox } = mailboxOf();
-    const receipt = new ReceiptCounter(DEVICE, new Uint8Array(16));
+    const receipt = new ReceiptCounter(
+      { device: DEVICE, account: "alice" as AccountName },
+      new Uint8Array(16),
+      new Set(),
+    );
     mailbox.push(message({ receipt }));
     mailbox.push(message());
     mailbox.open();
