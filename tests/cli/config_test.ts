@@ -101,7 +101,7 @@ Deno.test("parseOption() checks numbers, switches and lists", () => {
 
 Deno.test("every option that is not said anew each time can be in a file", () => {
   const anew = OPTION_NAMES.filter((name) => optionSpec(name).inFile === false);
-  assert.deepEqual(anew, ["config", "all", "confirm", "accept", "revoke", "example"]);
+  assert.deepEqual(anew, ["config", "all", "confirm", "accept", "yes", "revoke", "example"]);
 });
 
 Deno.test("flags of later versions are not offered", () => {

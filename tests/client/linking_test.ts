@@ -19,15 +19,16 @@ import {
   sealRequest,
 } from "../../client/identity/mod.ts";
 import { FakeClock } from "../../proto/clock.ts";
-import { createNativeProvider } from "../../proto/crypto/native.ts";
+
 import {
   type DeviceId,
   MAX_FRAME_BYTES_BEFORE_AUTH,
   MAX_LINK_BOX_BYTES,
   parseAccountName,
+  selectProvider,
 } from "../../proto/mod.ts";
 
-const crypto = createNativeProvider();
+const crypto = await selectProvider();
 const clock = new FakeClock();
 const place = { fingerprint: crypto.randomBytes(32), secret: crypto.randomBytes(16) };
 
