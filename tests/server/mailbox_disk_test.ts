@@ -558,7 +558,13 @@ Deno.test("a sender who sends again after the restart hears of the delivery, and
   const back = await relay.connect(bob.device, { register: false });
   assert.equal(back.login.backlog, 6);
   await back.deliveries.take(6);
-  assert.deepEqual(await sender.receipts.next(), { envelope: last.envelope, delivered: 1, of: 2 });
+  assert.deepEqual(await sender.receipts.next(), {
+    envelope: last.envelope,
+    devices: 1,
+    ofDevices: 2,
+    people: 1,
+    ofPeople: 2,
+  });
   clock.advance(SWEEP_INTERVAL_MS);
   assert.equal(disk.has(utf8("sealed one"), "copy"), false, "wiped with the next sweep");
 });
