@@ -26,6 +26,7 @@ import {
   type GroupChange,
   type GroupKind,
   type Member,
+  type PreparedCommit,
   SUITE_IDS,
   type SuiteId,
   suiteName,
@@ -337,11 +338,9 @@ export class Membership {
         const from = conversation.group;
         const decision = await decide(from);
         if (decision === null) return;
-        const made = await context.engine.commit(from, decision.change);
-        const hash = toHex(context.crypto.digest("SHA-256", made.commit));
-        const replaced = decision.change.kind === "replace" ? decision.change.device : undefined;
-        const stored = await this.#setPending(conversation, { hash, next: made.next, replaced }, from.epoch);
-        if (!stored) continue; // the epoch moved on meanwhile
+        const made = await this.#makePending(conversation, { epoch: from.epoch, change: decision.change });
+        if (made === null) continue; // the epoch moved on meanwhile
+        const { hash } = made;
         conversation.inFlight = hash;
         try {
           await context.relay().commit({
@@ -363,7 +362,7 @@ export class Membership {
             context.background(() => this.recover.settlePending(conversation));
           }
           if (!isAronaError(error) || isAronaError(error, "CLOSED", "TIMEOUT", "INTERNAL")) throw error;
-          await this.#setPending(conversation, null);
+          await this.#forgetPending(conversation);
           if (!isAronaError(error, "CONFLICT")) throw error;
           const followed = await conversation.epochAbove(from.epoch, {
             clock: context.clock,
@@ -649,18 +648,34 @@ export class Membership {
     return await this.openDirect(options.account, options.suite);
   }
 
-  /** @returns false where the group is no longer at `epoch` */
-  #setPending(
+  /**
+   * Makes a commit and stores it. Nothing is sealed or opened meanwhile: a step from the same state overwrites secrets that the commit
+   * is made with.
+   *
+   * @returns null where the group is no longer at `epoch`
+   */
+  #makePending(
     conversation: Conversation,
-    pending: PendingCommit | null,
-    epoch?: number,
-  ): Promise<boolean> {
+    { epoch, change }: { epoch: number; change: GroupChange },
+  ): Promise<PreparedCommit & { readonly hash: string } | null> {
     const { context } = this;
-    return conversation.mutex.run(() => {
-      if (epoch !== undefined && conversation.group.epoch !== epoch) return false;
+    return conversation.mutex.run(async () => {
+      if (conversation.group.epoch !== epoch || conversation.participation !== "member") return null;
+      const made = await context.engine.commit(conversation.group, change);
+      const hash = toHex(context.crypto.digest("SHA-256", made.commit));
+      const replaced = change.kind === "replace" ? change.device : undefined;
+      const pending = { hash, next: made.next, replaced };
       context.store.write((writer) => conversation.save(context.engine, writer, { pending }));
       conversation.pending = pending;
-      return true;
+      return { ...made, hash };
+    });
+  }
+
+  #forgetPending(conversation: Conversation): Promise<void> {
+    const { context } = this;
+    return conversation.mutex.run(() => {
+      context.store.write((writer) => conversation.save(context.engine, writer, { pending: null }));
+      conversation.pending = null;
     });
   }
 

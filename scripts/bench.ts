@@ -7,6 +7,7 @@ import { selectProvider } from "../proto/mod.ts";
 import { clientRows } from "./bench/client_rows.ts";
 import { mlsRows } from "./bench/mls_rows.ts";
 import { connectionRows, deliveryRows } from "./bench/relay_rows.ts";
+import { catchUpRows, reconnectRows, restartRows } from "./bench/recovery_rows.ts";
 import { printRow, type Row } from "./bench/rows.ts";
 import { startupRows } from "./bench/startup_rows.ts";
 
@@ -22,6 +23,9 @@ const PARTS: Readonly<Record<string, () => Promise<Row[]>>> = {
   connections: () => connectionRows(crypto, [10, 100, 1_000, 3_000]),
   mls: () => mlsRows(crypto, [2, 10, 50, 200]),
   client: () => clientRows(crypto),
+  catchup: () => catchUpRows(crypto),
+  reconnect: () => reconnectRows(crypto),
+  restart: () => restartRows(crypto, 100),
 };
 
 if (only !== undefined && !(only in PARTS)) {

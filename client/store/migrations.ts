@@ -9,7 +9,7 @@
  *     log(log, sequence) log = id of the log's head in rows; plaintext = row
  */
 
-import type { DatabaseSync } from "node:sqlite";
+import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { ByteReader, ByteWriter } from "../../proto/mod.ts";
 import { corrupt, INDEX_ID_BYTES, type Place, type RowSealer } from "./sealed_rows.ts";
 
@@ -94,8 +94,7 @@ export function writeDirectory(
   { schema, directory }: { schema: number; directory: Directory },
 ): void {
   const plaintext = new ByteWriter().u64(directory.rows).raw(directory.presence).finish();
-  db.prepare("INSERT OR REPLACE INTO meta (id, sealed) VALUES (1, ?)")
-    .run(sealer.seal(directoryPlace(schema), plaintext));
+  directoryStatement(db).run(sealer.seal(directoryPlace(schema), plaintext));
 }
 
 /** Where a value of `rows` belongs. */
@@ -128,6 +127,18 @@ export function actualSchema(db: DatabaseSync): string[] {
   return db.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL").all().map((row) => String(row.sql))
     .sort();
 }
+
+/** Kept: nearly every transaction ends with it. */
+function directoryStatement(db: DatabaseSync): StatementSync {
+  let statement = directoryStatements.get(db);
+  if (statement === undefined) {
+    statement = db.prepare("INSERT OR REPLACE INTO meta (id, sealed) VALUES (1, ?)");
+    directoryStatements.set(db, statement);
+  }
+  return statement;
+}
+
+const directoryStatements = new WeakMap<DatabaseSync, StatementSync>();
 
 function directoryPlace(schema: number): Place {
   return { schema, table: "meta", row: new Uint8Array(), column: "sealed" };

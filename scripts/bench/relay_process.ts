@@ -30,8 +30,14 @@ export class RelayProcess {
     readonly readyMs: number,
   ) {}
 
-  /** @param more further arguments of `arona serve` */
-  static async start(dataFolder: string, more: readonly string[] = []): Promise<RelayProcess> {
+  /**
+   * @param options.listen where; by default on a port that the system chooses
+   * @param options.more further arguments of `arona serve`
+   */
+  static async start(
+    dataFolder: string,
+    { listen = "127.0.0.1:0", more = [] }: { listen?: string; more?: readonly string[] } = {},
+  ): Promise<RelayProcess> {
     const begun = performance.now();
     const child = new Deno.Command(Deno.execPath(), {
       args: [
@@ -41,7 +47,7 @@ export class RelayProcess {
         new URL("../../main.ts", import.meta.url).pathname,
         "serve",
         "--json",
-        ...["--listen", "127.0.0.1:0", "--data", dataFolder],
+        ...["--listen", listen, "--data", dataFolder],
         ...more,
       ],
       stdin: "null",
@@ -67,6 +73,12 @@ export class RelayProcess {
 
   memory(): Promise<number> {
     return residentBytes(this.child.pid);
+  }
+
+  /** Ends it without a word, as a crash does. */
+  async kill(): Promise<void> {
+    this.child.kill("SIGKILL");
+    await this.child.status;
   }
 
   async stop(): Promise<void> {

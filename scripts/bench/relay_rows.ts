@@ -76,7 +76,7 @@ class Stage {
       groups.set(size, group);
     }
     store.close();
-    const relay = await RelayProcess.start(folder, ["--mailbox", options.mailbox ?? "memory"]);
+    const relay = await RelayProcess.start(folder, { more: ["--mailbox", options.mailbox ?? "memory"] });
     const { hostname, port, fingerprint } = parseLink(relay.link);
     const transport = await connectTcp({ hostname, port });
     const bytes = await fetchDocument({ transport, clock: systemClock });

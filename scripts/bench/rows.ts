@@ -3,7 +3,7 @@ export interface Row {
   /** What was measured, and on what. */
   readonly row: string;
   readonly value: number;
-  readonly unit: "µs" | "ms" | "kB" | "MB" | "B";
+  readonly unit: "µs" | "ms" | "s" | "1/s" | "kB" | "MB" | "B";
   /** The most it should be (DESIGN section 13). */
   readonly budget?: number;
 }

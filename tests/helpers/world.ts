@@ -126,12 +126,19 @@ export class World {
   /** A connected person; the same name again goes on with the same store. */
   async person(
     name: string,
-    options: { store?: Store; link?: string; connect?: boolean; clock?: Clock; device?: string } = {},
+    options: {
+      store?: Store;
+      link?: string;
+      connect?: boolean;
+      clock?: Clock;
+      device?: string;
+      crypto?: CryptoProvider;
+    } = {},
   ): Promise<Person> {
     const store = options.store ?? createMemoryStore();
     const client = await openClient({
       store,
-      crypto: this.crypto,
+      crypto: options.crypto ?? this.crypto,
       dial: connectTcp,
       link: options.link ?? this.relay.link,
       username: name,

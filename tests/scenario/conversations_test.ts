@@ -1,7 +1,7 @@
 /** Stories of people who talk: channels, direct messages, private groups, restarts, and races. */
 
 import assert from "node:assert/strict";
-import { parseLink, systemClock, toHex } from "../../proto/mod.ts";
+import { type CryptoProvider, parseLink, systemClock, toHex } from "../../proto/mod.ts";
 import { createGroupEngine } from "../../client/groups/mod.ts";
 import { encodeContact } from "../../client/identity/mod.ts";
 import { inWorld, type Person, type World } from "../helpers/world.ts";
@@ -219,6 +219,44 @@ Deno.test("ten people commit at once: all end in the same epoch, nobody is stuck
     assert.equal(everybody[0].client.find("#crowd").group.epoch, before + 10);
     await everybody[3].says(everybody[3].client.find("#crowd"), "all well");
     await Promise.all(everybody.map((person) => person.hears("all well")));
+  }));
+
+Deno.test("a change is made of a state that messages do not use up meanwhile", () =>
+  inWorld(async (world) => {
+    const gate = Promise.withResolvers<void>();
+    let isMaking = false;
+    let making = () => {};
+    // Beside a handshake only the making of a commit encapsulates: it seals the path to the others.
+    const crypto: CryptoProvider = {
+      ...world.crypto,
+      async encapsulate(...args) {
+        if (isMaking) {
+          making();
+          await gate.promise;
+        }
+        return await world.crypto.encapsulate(...args);
+      },
+    };
+    const alice = await world.person("alice", { crypto });
+    const bob = await world.person("bob");
+    const room = await alice.client.join("#room");
+    const bobRoom = await bob.client.join("#room");
+    await alice.until("to see bob", () => alice.of("MemberJoined").length > 0);
+    const begun = new Promise<void>((resolve) => making = resolve);
+    isMaking = true;
+    const renewed = alice.client.renewKeys(room);
+    await begun;
+    const texts = ["one", "two", "three"];
+    for (const text of texts) await bob.says(bobRoom, text);
+    // Opened now, if anything lets them be.
+    for (let turn = 0; turn < 100; turn++) await new Promise<void>((done) => setImmediate(done));
+    gate.resolve();
+    await renewed;
+    for (const text of texts) await alice.hears(text);
+    await alice.says(room, "renewed");
+    await bob.hears("renewed");
+    for (const person of [alice, bob]) assert.deepEqual(person.of("Gap"), []);
+    sameState([alice, bob], "#room");
   }));
 
 Deno.test("a client that is closed while it logs in ends, whenever that is", () =>
