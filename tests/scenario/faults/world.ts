@@ -1,0 +1,204 @@
+/** A relay, its people, the ledger of what they say, and the ending that every scenario has: settle, read back, check. */
+
+import assert from "node:assert/strict";
+import { type AronaClient, openClient } from "../../../client/mod.ts";
+import { openProfileStore } from "../../../client/store/mod.ts";
+import { selectProvider } from "../../../proto/mod.ts";
+import { Random } from "../../fuzz/prng.ts";
+import { check } from "./check.ts";
+import { Died } from "./client_process.ts";
+import { Ledger } from "./ledger.ts";
+import type { ShownEntry } from "./lines.ts";
+import { Person } from "./person.ts";
+import { RelayProcess } from "./relay_process.ts";
+import { Signal } from "./signal.ts";
+
+/** How much faster the clients' clocks run: their pauses between tries grow to half a minute. */
+const CLIENT_SPEED = 8;
+const ALL = 1_000_000;
+
+/** How {@link FaultWorld.open} makes a world. */
+export interface WorldOptions {
+  readonly seed: string;
+  /** Where the relay keeps its data. @default a folder in the world's own */
+  readonly relayData?: string;
+}
+
+/** One relay and everybody who uses it, all of them processes. */
+export class FaultWorld implements AsyncDisposable {
+  readonly ledger = new Ledger();
+  readonly people: Person[] = [];
+  readonly random: Random;
+  readonly #signal = new Signal();
+  #lines = 0;
+  #finals = 0;
+
+  private constructor(readonly home: string, readonly relay: RelayProcess, seed: string) {
+    this.random = new Random(seed);
+  }
+
+  static async open(options: WorldOptions): Promise<FaultWorld> {
+    const home = await Deno.makeTempDir({ prefix: "arona-faults-" });
+    const world = new FaultWorld(home, new RelayProcess(home, options.relayData), options.seed);
+    try {
+      await world.relay.start();
+      return world;
+    } catch (error) {
+      await world[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** A person whose client is not started yet. @param options.through the port of a proxy to the relay */
+  add(name: string, options: { through?: number; folder?: string; speed?: number } = {}): Person {
+    const { through, folder = `${this.home}/${name}`, speed = CLIENT_SPEED } = options;
+    const person = new Person(name, { folder, link: this.relay.link, through, speed }, {
+      ledger: this.ledger,
+      onLine: () => {
+        this.#lines++;
+        this.#signal.notify();
+      },
+    });
+    this.people.push(person);
+    return person;
+  }
+
+  /** Started and connected people, p0 to p(count − 1). */
+  async gather(count: number, options: { through?: number } = {}): Promise<Person[]> {
+    const people = Array.from({ length: count }, (_, i) => this.add(`p${i}`, options));
+    await Promise.all(people.map((person) => person.backOnline()));
+    return people;
+  }
+
+  /** A channel with `people` in it. @returns its id */
+  async channel(name: string, people: readonly Person[]): Promise<string> {
+    let id = "";
+    for (const person of people) {
+      id = await person.insist({ do: "join", channel: name }) as string;
+      this.ledger.joined(person.name, id);
+    }
+    return id;
+  }
+
+  /** A private group that the first of `people` makes for the others. @returns its id */
+  async group(name: string, [maker, ...others]: readonly Person[]): Promise<string> {
+    const id = await maker.insist({ do: "create", name }) as string;
+    this.ledger.joined(maker.name, id);
+    for (const other of others) {
+      await maker.insist({ do: "invite", to: id, account: other.name });
+      await this.enters(other, id);
+    }
+    return id;
+  }
+
+  /** Waits until `person` has entered a conversation by invitation. */
+  async enters(person: Person, id: string): Promise<void> {
+    await person.enters(id);
+    this.ledger.joined(person.name, id);
+  }
+
+  /** Waits until the listener has seen what the speaker was told to say, unless the speaker has died without keeping it. */
+  async reaches(
+    said: { conversation: string; text: string; speaker: Person; listener: Person },
+  ): Promise<void> {
+    const { conversation, text, speaker, listener } = said;
+    await speaker.readHistory(conversation);
+    if (this.ledger.hasSeen(speaker.name, conversation, text)) await listener.sees(conversation, text);
+  }
+
+  /** Takes somebody out of the story: nothing that is said from now on is for them. */
+  async dismiss(person: Person): Promise<void> {
+    await person.stop();
+    this.ledger.left(person.name);
+    this.people.splice(this.people.indexOf(person), 1);
+  }
+
+  /** Resolves after `count` more lines from any client: a moment that is as random as the seed makes it. */
+  async afterLines(count: number): Promise<void> {
+    const target = this.#lines + count;
+    await this.#signal.until(() => this.#lines >= target, () => `nobody says anything.\n${this.describe()}`);
+  }
+
+  /** Waits for a line of anybody that makes `condition` true. */
+  async until(what: string, condition: () => boolean): Promise<void> {
+    await this.#signal.until(condition, () => `waited in vain for ${what}.\n${this.describe()}`);
+  }
+
+  /**
+   * Everybody says one more thing in each conversation and waits until all have seen it: since each sender's order holds, everything
+   * that was said before has arrived by then, or never will.
+   */
+  async settle(conversations: readonly string[]): Promise<void> {
+    const number = this.#finals++;
+    const finals = conversations.flatMap((conversation) =>
+      this.#membersOf(conversation).map((from) => ({
+        conversation,
+        from,
+        text: `final ${number} ${from.name} ${conversation}`,
+      }))
+    );
+    await Promise.all(new Set(finals.map(({ from }) => from)).values().map((person) => person.backOnline()));
+    for (const { conversation, from, text } of finals) await from.say(conversation, text);
+    await Promise.all(
+      finals.flatMap(({ conversation, text }) =>
+        this.#membersOf(conversation).map((person) => person.sees(conversation, text))
+      ),
+    );
+  }
+
+  /** Checks the invariant on the histories of the clients as they run. */
+  async verifyLive(conversations: readonly string[]): Promise<void> {
+    for (const conversation of conversations) {
+      for (const person of this.#membersOf(conversation)) await person.readHistory(conversation);
+    }
+    this.#assertInvariant();
+  }
+
+  /** Ends all clients, some in good order and some not, and checks the invariant on what their stores hold. */
+  async verifyStored(): Promise<void> {
+    await Promise.all(this.people.map((person) => this.random.oneIn(2) ? person.kill() : person.stop()));
+    for (const person of this.people) await this.#readStored(person);
+    this.#assertInvariant();
+  }
+
+  describe(): string {
+    return this.people.map((person) => person.describe()).join("\n");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.people.map((person) => person[Symbol.asyncDispose]()));
+    await this.relay[Symbol.asyncDispose]();
+    await Deno.remove(this.home, { recursive: true }).catch(() => {}); // a folder may be mounted elsewhere
+  }
+
+  #membersOf(conversation: string): Person[] {
+    const members = this.ledger.membersOf(conversation);
+    return this.people.filter((person) => members.includes(person.name));
+  }
+
+  /** As a client sees it that opens the profile anew. */
+  async #readStored({ name, folder }: Person): Promise<void> {
+    const crypto = await selectProvider();
+    const passphrase = () => Promise.resolve("");
+    const profile = await openProfileStore({ folder, crypto, create: false, passphrase });
+    try {
+      const dial = () => Promise.reject(new Died("nobody connects here"));
+      const client: AronaClient = await openClient({ store: profile.store, crypto, dial });
+      for (const conversation of client.conversations()) {
+        const entries = client.history(conversation, { limit: ALL }).map(({ message }): ShownEntry => {
+          const { id, from, text, gap } = message;
+          return { id, from, text, gap };
+        });
+        this.ledger.read(name, conversation.id, entries);
+      }
+      await client.close();
+    } finally {
+      profile.close();
+    }
+  }
+
+  #assertInvariant(): void {
+    const problems = check(this.ledger);
+    assert.ok(problems.length === 0, `${problems.length} problems:\n  ${problems.slice(0, 20).join("\n  ")}`);
+  }
+}
