@@ -36,13 +36,15 @@ function deathsWithin(writes: number): Death[] {
     .flatMap((at) => [{ at, when: "before" as const }, { at, when: "after" as const }]);
 }
 
+let victims = 0;
+
 /** @returns how many transactions the client's last life took */
 async function liveAndDie(
   world: FaultWorld,
   [bob, carol]: readonly Person[],
   death: Death | null,
 ): Promise<number> {
-  const name = death === null ? "nobody" : `v${death.at}${death.when}`;
+  const name = `v${victims++}`;
   const victim = world.add(name);
   const { ledger } = world;
   try {
@@ -74,7 +76,7 @@ async function liveAndDie(
     const conversations = [room, own, made, entered, direct];
     await world.settle(conversations);
     await world.verifyLive(conversations);
-    const writes = await victim.tell({ do: "writes" }) as number;
+    const writes = await victim.insist({ do: "writes" }) as number;
     await world.dismiss(victim);
     return writes;
   } catch (error) {

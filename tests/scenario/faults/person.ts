@@ -8,6 +8,9 @@ import { Signal } from "./signal.ts";
 /** Refusals that another try may change: the connection was lost, or somebody else was first. */
 const PASSING = ["CLOSED", "TIMEOUT", "UNREACHABLE", "CONFLICT", "RATE_LIMITED"];
 
+/** `ARONA_FAULTS_TRACE=1` prints what every client says. */
+const TRACE = Deno.env.get("ARONA_FAULTS_TRACE") === "1";
+
 /** A person of a fault scenario. */
 export class Person {
   #life: ClientProcess | null = null;
@@ -121,6 +124,23 @@ export class Person {
     });
   }
 
+  /** Says something that is kept, with another ending where the client dies of the first. @returns what */
+  async sayKept(conversation: string, beginning: string): Promise<string> {
+    for (let attempt = 0;; attempt++) {
+      const text = attempt === 0 ? beginning : `${beginning} once more ${attempt}`;
+      await this.sayOnce(conversation, text);
+      await this.readHistory(conversation);
+      if (this.book.ledger.hasSeen(this.name, conversation, text)) return text;
+    }
+  }
+
+  /** Reads a history into the ledger, where the client has entered the conversation already. */
+  async readIfThere(conversation: string): Promise<void> {
+    await this.readHistory(conversation).catch((error) => {
+      if (!(error instanceof Refused && error.fault.code === "NOT_FOUND")) throw error;
+    });
+  }
+
   /** Reads a history into the ledger. */
   async readHistory(conversation: string): Promise<void> {
     const entries = await this.insist({ do: "history", to: conversation }) as ShownEntry[];
@@ -130,17 +150,6 @@ export class Person {
   /** Waits for a line of this client that makes `condition` true. */
   async until(what: string, condition: () => boolean): Promise<void> {
     await this.#signal.until(condition, () => `${this.name} waited in vain for ${what}.\n${this.describe()}`);
-  }
-
-  /** Waits until `text` was shown; a client that ends meanwhile is started again, and what it has kept counts. */
-  async sees(conversation: string, text: string): Promise<void> {
-    const seen = () => this.book.ledger.hasSeen(this.name, conversation, text);
-    while (!seen()) {
-      await this.readHistory(conversation).catch((error) => {
-        if (!(error instanceof Refused)) throw error; // it may not have entered yet
-      });
-      await this.until(JSON.stringify(text), () => seen() || !this.alive);
-    }
   }
 
   /** The conversations that this client takes part in; a client that has ended is started. */
@@ -175,6 +184,7 @@ export class Person {
 
   #hear(line: Line): void {
     const { ledger } = this.book;
+    if (TRACE) console.error(Math.round(performance.now()), this.name, JSON.stringify(line));
     this.#recent.push(JSON.stringify(line).slice(0, 300));
     if (this.#recent.length > 12) this.#recent.shift();
     if (line.kind === "failed") this.#failure = line.fault;

@@ -97,13 +97,24 @@ export class FaultWorld implements AsyncDisposable {
     this.ledger.joined(person.name, id);
   }
 
-  /** Waits until the listener has seen what the speaker was told to say, unless the speaker has died without keeping it. */
+  /**
+   * Waits until the listener has seen what the speaker was told to say, unless the speaker has died without keeping it. Whoever dies
+   * meanwhile is started again.
+   */
   async reaches(
     said: { conversation: string; text: string; speaker: Person; listener: Person },
   ): Promise<void> {
     const { conversation, text, speaker, listener } = said;
-    await speaker.readHistory(conversation);
-    if (this.ledger.hasSeen(speaker.name, conversation, text)) await listener.sees(conversation, text);
+    const seenBy = ({ name }: Person) => this.ledger.hasSeen(name, conversation, text);
+    while (!seenBy(listener)) {
+      await speaker.readHistory(conversation);
+      if (!seenBy(speaker)) return;
+      await listener.readIfThere(conversation);
+      await this.until(
+        `${listener.name} to see ${JSON.stringify(text)}`,
+        () => seenBy(listener) || !speaker.alive || !listener.alive,
+      );
+    }
   }
 
   /** Takes somebody out of the story: nothing that is said from now on is for them. */
@@ -130,20 +141,17 @@ export class FaultWorld implements AsyncDisposable {
    */
   async settle(conversations: readonly string[]): Promise<void> {
     const number = this.#finals++;
-    const finals = conversations.flatMap((conversation) =>
-      this.#membersOf(conversation).map((from) => ({
-        conversation,
-        from,
-        text: `final ${number} ${from.name} ${conversation}`,
-      }))
+    const speeches = conversations.flatMap((conversation) =>
+      this.#membersOf(conversation).map((speaker) => ({ conversation, speaker }))
     );
-    await Promise.all(new Set(finals.map(({ from }) => from)).values().map((person) => person.backOnline()));
-    for (const { conversation, from, text } of finals) await from.say(conversation, text);
     await Promise.all(
-      finals.flatMap(({ conversation, text }) =>
-        this.#membersOf(conversation).map((person) => person.sees(conversation, text))
-      ),
+      new Set(speeches.map(({ speaker }) => speaker)).values().map((person) => person.backOnline()),
     );
+    await Promise.all(speeches.map(async ({ conversation, speaker }) => {
+      const text = await speaker.sayKept(conversation, `final ${number} ${speaker.name} ${conversation}`);
+      const listeners = this.#membersOf(conversation);
+      await Promise.all(listeners.map((listener) => this.reaches({ conversation, text, speaker, listener })));
+    }));
   }
 
   /** Checks the invariant on the histories of the clients as they run. */
