@@ -15,6 +15,8 @@ const TRACE = Deno.env.get("ARONA_FAULTS_TRACE") === "1";
 export class Person {
   #life: ClientProcess | null = null;
   #online = false;
+  /** How often a connection that stood has ended. */
+  losses = 0;
   #failure: Fault | null = null;
   readonly #recent: string[] = [];
   readonly #entered = new Set<string>();
@@ -191,7 +193,10 @@ export class Person {
     if (line.kind === "accepted") ledger.accepted({ text: line.text, id: line.message });
     if (line.kind === "event") {
       const { event } = line;
-      if (event.type === "Status") this.#online = event.status === "online";
+      if (event.type === "Status") {
+        if (this.#online && event.status !== "online") this.losses++;
+        this.#online = event.status === "online";
+      }
       if (event.type === "GroupCreated") this.#entered.add(event.groupId);
       if (event.type === "MsgCreated") ledger.shown(this.name, { ...event, conversation: event.groupId });
       if (event.type === "MsgSent") ledger.acceptedId(event.id);

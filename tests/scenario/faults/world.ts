@@ -138,18 +138,21 @@ export class FaultWorld implements AsyncDisposable {
   /**
    * Everybody says one more thing in each conversation and waits until all have seen it: since each sender's order holds, everything
    * that was said before has arrived by then, or never will.
+   *
+   * @param people who says and sees; the others are let be. @default everybody
    */
-  async settle(conversations: readonly string[]): Promise<void> {
+  async settle(conversations: readonly string[], people: readonly Person[] = this.people): Promise<void> {
     const number = this.#finals++;
     const speeches = conversations.flatMap((conversation) =>
-      this.#membersOf(conversation).map((speaker) => ({ conversation, speaker }))
+      this.#membersOf(conversation).filter((member) => people.includes(member))
+        .map((speaker) => ({ conversation, speaker }))
     );
     await Promise.all(
       new Set(speeches.map(({ speaker }) => speaker)).values().map((person) => person.backOnline()),
     );
     await Promise.all(speeches.map(async ({ conversation, speaker }) => {
       const text = await speaker.sayKept(conversation, `final ${number} ${speaker.name} ${conversation}`);
-      const listeners = this.#membersOf(conversation);
+      const listeners = this.#membersOf(conversation).filter((member) => people.includes(member));
       await Promise.all(listeners.map((listener) => this.reaches({ conversation, text, speaker, listener })));
     }));
   }
