@@ -40,7 +40,8 @@ export async function breakNetwork(options: BrokenNetworkOptions): Promise<void>
   await world.verifyStored();
 }
 
-function seededPlan(random: Random, disturbances: number): Plan {
+/** Disturbs the next so many connections. */
+export function seededPlan(random: Random, disturbances: number): Plan {
   let left = disturbances;
   return () => {
     if (left-- <= 0) return null;
@@ -50,7 +51,8 @@ function seededPlan(random: Random, disturbances: number): Plan {
   };
 }
 
-function anyDisturbance(random: Random): Disturbance {
+/** Any one. */
+export function anyDisturbance(random: Random): Disturbance {
   const lane = anyLane(random);
   return random.pick<Disturbance>([
     { kind: "reset" },

@@ -8,9 +8,7 @@ import { openProfileStore } from "../../../client/store/mod.ts";
 import { connectTcp, isAronaError, selectProvider } from "../../../proto/mod.ts";
 import { type CountedStore, deadlyStore } from "./deadly_store.ts";
 import { fastClock } from "./fast_clock.ts";
-import { type ChildOptions, type Command, type Fault, type Line, linesOf, type ShownEntry } from "./lines.ts";
-
-const ALL = 1_000_000;
+import { type ChildOptions, type Command, type Fault, historyOf, type Line, linesOf } from "./lines.ts";
 
 if (import.meta.main) await run(JSON.parse(Deno.args[0]));
 
@@ -78,12 +76,7 @@ async function carryOut(client: AronaClient, store: CountedStore, command: Comma
     case "renew":
       return await client.renewKeys(client.find(command.to));
     case "history":
-      return client.history(conversationOf(client, command.to), { limit: ALL }).map(
-        ({ message }): ShownEntry => {
-          const { id, from, text, gap } = message;
-          return { id, from, text, gap };
-        },
-      );
+      return historyOf(client, conversationOf(client, command.to));
     case "members":
       return (await client.members(client.find(command.to))).map((member) => member.account);
     case "conversations":

@@ -33,6 +33,8 @@ export class ClientProcess {
   #alive = true;
   /** Resolves when it has ended and everything that it said was heard. */
   readonly ended: Promise<Deno.CommandStatus>;
+  /** Whether {@link kill} has ended it. */
+  killed = false;
   /** The end of what it wrote to stderr. */
   complaints = "";
 
@@ -73,6 +75,7 @@ export class ClientProcess {
 
   /** Kills it and waits until it is gone. */
   async kill(): Promise<void> {
+    this.killed ||= this.#alive;
     this.signal("SIGKILL");
     await this.ended;
   }

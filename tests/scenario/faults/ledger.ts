@@ -71,6 +71,11 @@ export class Ledger {
     this.#said.set(message.text, { ...message, audience, id: null, accepted: false, failed: false });
   }
 
+  /** The client has refused to take it: nobody may ever show it. */
+  refused(text: string): void {
+    this.#said.delete(text);
+  }
+
   accepted(message: { text: string; id: string }): void {
     const said = this.#said.get(message.text);
     if (said === undefined) throw new Error(`accepted without being said: ${message.text}`);

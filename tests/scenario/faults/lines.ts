@@ -1,6 +1,8 @@
 /** What a client process and its driver say to each other: one JSON object a line, commands in, everything else out. */
 
-import type { ClientEvent } from "../../../client/mod.ts";
+import type { AronaClient, ClientEvent, Conversation } from "../../../client/mod.ts";
+
+const ALL = 1_000_000;
 
 /** When a client process kills itself: around its `at`-th transaction, counted from 1. */
 export interface Death {
@@ -44,6 +46,14 @@ export interface ShownEntry {
   readonly text: string;
   /** Set where it is no message but a mark. */
   readonly gap?: string;
+}
+
+/** All of a conversation, oldest first. */
+export function historyOf(client: AronaClient, conversation: Conversation): ShownEntry[] {
+  return client.history(conversation, { limit: ALL }).map(({ message }) => {
+    const { id, from, text, gap } = message;
+    return { id, from, text, gap };
+  });
 }
 
 /** An error as it crosses the pipe. */

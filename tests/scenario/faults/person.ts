@@ -14,6 +14,9 @@ const TRACE = Deno.env.get("ARONA_FAULTS_TRACE") === "1";
 /** A person of a fault scenario. */
 export class Person {
   #life: ClientProcess | null = null;
+  #opening: Promise<void> | null = null;
+  /** How often its client was started. */
+  lives = 0;
   #online = false;
   /** How often a connection that stood has ended. */
   losses = 0;
@@ -43,16 +46,27 @@ export class Person {
     return this.alive && this.#online;
   }
 
-  /** Starts the client and lets it connect; does not wait for the connection. @throws {Refused} where the profile does not open */
+  /**
+   * Starts the client where it does not run and lets it connect; does not wait for the connection.
+   *
+   * @throws {Refused} where the profile does not open
+   */
   async start(death?: Death): Promise<void> {
     await this.open(death);
     void this.#life!.tell({ do: "connect" }).catch(() => {}); // the status tells
   }
 
-  /** Starts the client without connecting. @throws {Refused} where the profile does not open */
+  /** Starts the client where it does not run, without connecting. @throws {Refused} where the profile does not open */
   async open(death?: Death): Promise<void> {
+    this.#opening ??= this.#open(death).finally(() => this.#opening = null);
+    await this.#opening;
+  }
+
+  async #open(death?: Death): Promise<void> {
+    if (this.alive) return;
     this.#failure = null;
     this.#online = false;
+    this.lives++;
     let opened = false;
     const life = new ClientProcess({ ...this.options, username: this.name, death }, (line) => {
       if (line.kind === "opened") opened = true;
@@ -63,7 +77,9 @@ export class Person {
     await this.until("its profile to open", () => opened || !life.alive);
     if (this.#failure !== null) throw new Refused(this.#failure, "open");
     // A client that was to die while it opened has done what it should.
-    if (!opened && death === undefined) throw new Died(`${this.name} ended: ${life.complaints}`);
+    if (!opened && !life.killed && death === undefined) {
+      throw new Died(`${this.name} ended: ${life.complaints}`);
+    }
   }
 
   /** Starts it where it has ended, then waits until it is online. */
@@ -115,7 +131,12 @@ export class Person {
   /** Says something; whether it is accepted is the ledger's to know. @throws {Refused} {@link Died} */
   async say(conversation: string, text: string): Promise<void> {
     this.book.ledger.say({ conversation, from: this.name, text });
-    await this.tell({ do: "send", to: conversation, text });
+    try {
+      await this.tell({ do: "send", to: conversation, text });
+    } catch (error) {
+      if (error instanceof Refused) this.book.ledger.refused(text);
+      throw error;
+    }
   }
 
   /** Says something where the client may die of it: what it may have kept is not said a second time. */
@@ -124,6 +145,12 @@ export class Person {
     await this.say(conversation, text).catch((error) => {
       if (!(error instanceof Died)) throw error;
     });
+  }
+
+  /** Waits until this client knows what became of `text`, or its life number `life` is over. */
+  async settles(text: string, life: number): Promise<void> {
+    const settled = () => this.book.ledger.isSettled(text);
+    await this.until(`acceptance of ${text}`, () => !this.alive || this.lives > life || settled());
   }
 
   /** Says something that is kept, with another ending where the client dies of the first. @returns what */

@@ -20,7 +20,7 @@ export async function killRelay({ seed, people: count, rounds }: RelayKillOption
   const conversations = await openConversations(world, people);
   for (let round = 0; round < rounds; round++) {
     const talking = talk(world, { conversations, round, random, messages: 2 + random.below(5) });
-    await world.afterLines(1 + random.below(6 * count));
+    await world.afterLines(1 + random.below(6 * count), talking);
     await world.relay.kill();
     await world.relay.start();
     await talking;

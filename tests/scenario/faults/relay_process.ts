@@ -20,6 +20,10 @@ export class RelayProcess implements AsyncDisposable {
     return Number(this.#listening!.address.split(":").at(-1));
   }
 
+  get running(): boolean {
+    return this.#process !== null;
+  }
+
   /** Starts it, or starts it again where it was. */
   async start(): Promise<void> {
     const listen = this.#listening?.address ?? "127.0.0.1:0";
@@ -36,6 +40,16 @@ export class RelayProcess implements AsyncDisposable {
         // Meanwhile the system may have lent the port to an outgoing connection.
         if (!process.err.includes("port") || attempt >= BIND_TRIES) throw error;
       }
+    }
+  }
+
+  /** Starts it where it can. @returns what it says where it cannot, or null */
+  async tryStart(): Promise<string | null> {
+    try {
+      await this.start();
+      return null;
+    } catch (error) {
+      return (error as Error).message;
     }
   }
 

@@ -1,9 +1,15 @@
 /** All fault scenarios, each in a short form for every change and in a long one, cut in parts, for `deno task soak`. */
 
 import type { Random } from "../../fuzz/prng.ts";
+import { breakNetwork } from "./broken_network.ts";
 import { killClient } from "./client_kills.ts";
+import { damageProfiles } from "./damaged_profile.ts";
+import { fillProfileDisk, fillRelayDisk } from "./full_disk.ts";
 import type { Death } from "./lines.ts";
 import { killRelay } from "./relay_kills.ts";
+import { SmallDisk } from "./small_disk.ts";
+import { stallReaders } from "./stalled_reader.ts";
+import { raiseStorm } from "./storm.ts";
 
 /** Something that is broken on purpose. */
 export interface Scenario {
@@ -49,6 +55,55 @@ export const SCENARIOS: readonly Scenario[] = [
       killClient({ seed, choose: (deaths, random) => sample(deaths, SHORT_CLIENT_DEATHS, random) }),
     long: (seed, part) =>
       killClient({ seed, choose: (deaths) => deaths.filter((_, i) => i % CLIENT_KILL_PARTS === part) }),
+  },
+  {
+    name: "broken-network",
+    what: "connections are reset, cut, half open, stalled, late and split",
+    lacks: null,
+    parts: 5,
+    short: (seed) => breakNetwork({ seed, people: 4, rounds: 1, disturbances: 8 }),
+    long: (seed, part) => breakNetwork({ seed, people: 3 + 2 * part, rounds: 5, disturbances: 8 + 4 * part }),
+  },
+  {
+    name: "stalled-reader",
+    what: "a stopped process and a deaf connection; the others go on",
+    lacks: null,
+    parts: 2,
+    short: (seed) => stallReaders({ seed, messages: 30, padding: 3_000 }),
+    // The second makes mailboxes overflow.
+    long: (seed, part) => stallReaders({ seed, messages: [100, 160][part], padding: [3_000, 7_500][part] }),
+  },
+  {
+    name: "full-profile-disk",
+    what: "the disk below a profile fills up",
+    lacks: SmallDisk.lacks(),
+    parts: 1,
+    short: (seed) => fillProfileDisk({ seed, rounds: 2 }),
+    long: (seed) => fillProfileDisk({ seed, rounds: 8 }),
+  },
+  {
+    name: "full-relay-disk",
+    what: "the disk below the relay's data fills up",
+    lacks: SmallDisk.lacks(),
+    parts: 1,
+    short: (seed) => fillRelayDisk({ seed, rounds: 2 }),
+    long: (seed) => fillRelayDisk({ seed, rounds: 8 }),
+  },
+  {
+    name: "damaged-profile",
+    what: "flipped bits in a profile's rows and file",
+    lacks: null,
+    parts: 1,
+    short: (seed) => damageProfiles({ seed, damages: 30 }),
+    long: (seed) => damageProfiles({ seed, damages: 1_000 }),
+  },
+  {
+    name: "storm",
+    what: "relay, clients and connections break all at once",
+    lacks: null,
+    parts: 5,
+    short: (seed) => raiseStorm({ seed, people: 4, rounds: 2 }),
+    long: (seed, part) => raiseStorm({ seed, people: 3 + 2 * part, rounds: 6 }),
   },
 ];
 

@@ -34,9 +34,10 @@ export async function talk(world: FaultWorld, options: TalkOptions): Promise<voi
   await Promise.all(speakers.map(async ({ person, lines, hurry }) => {
     for (const [i, { conversation, padding }] of lines.entries()) {
       const text = `${person.name} ${round}.${i} ${"·".repeat(padding)}`;
+      const { lives } = person;
       await person.sayOnce(conversation, text);
       // Some wait for each message to be accepted, some do not.
-      if (!hurry) await person.until("acceptance", () => !person.alive || world.ledger.isSettled(text));
+      if (!hurry) await person.settles(text, lives);
     }
   }));
 }

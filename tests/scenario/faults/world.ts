@@ -1,21 +1,16 @@
 /** A relay, its people, the ledger of what they say, and the ending that every scenario has: settle, read back, check. */
 
 import assert from "node:assert/strict";
-import { type AronaClient, openClient } from "../../../client/mod.ts";
-import { openProfileStore } from "../../../client/store/mod.ts";
-import { selectProvider } from "../../../proto/mod.ts";
 import { Random } from "../../fuzz/prng.ts";
 import { check } from "./check.ts";
-import { Died } from "./client_process.ts";
 import { Ledger } from "./ledger.ts";
-import type { ShownEntry } from "./lines.ts";
 import { Person } from "./person.ts";
 import { RelayProcess } from "./relay_process.ts";
 import { Signal } from "./signal.ts";
+import { readProfile } from "./stored_profile.ts";
 
 /** How much faster the clients' clocks run: their pauses between tries grow to half a minute. */
 const CLIENT_SPEED = 8;
-const ALL = 1_000_000;
 
 /** How {@link FaultWorld.open} makes a world. */
 export interface WorldOptions {
@@ -124,10 +119,19 @@ export class FaultWorld implements AsyncDisposable {
     this.people.splice(this.people.indexOf(person), 1);
   }
 
-  /** Resolves after `count` more lines from any client: a moment that is as random as the seed makes it. */
-  async afterLines(count: number): Promise<void> {
+  /**
+   * Resolves after `count` more lines from any client: a moment that is as random as the seed makes it; or when `talking` is over, since
+   * nobody may say anything then.
+   */
+  async afterLines(count: number, talking: Promise<void>): Promise<void> {
     const target = this.#lines + count;
-    await this.#signal.until(() => this.#lines >= target, () => `nobody says anything.\n${this.describe()}`);
+    let over = false;
+    const noteEnd = () => {
+      over = true;
+      this.#signal.notify();
+    };
+    talking.then(noteEnd, noteEnd);
+    await this.until("somebody to say anything", () => over || this.#lines >= target);
   }
 
   /** Waits for a line of anybody that makes `condition` true. */
@@ -168,7 +172,11 @@ export class FaultWorld implements AsyncDisposable {
   /** Ends all clients, some in good order and some not, and checks the invariant on what their stores hold. */
   async verifyStored(): Promise<void> {
     await Promise.all(this.people.map((person) => this.random.oneIn(2) ? person.kill() : person.stop()));
-    for (const person of this.people) await this.#readStored(person);
+    for (const { name, folder } of this.people) {
+      for (const [conversation, entries] of await readProfile(folder)) {
+        this.ledger.read(name, conversation, entries);
+      }
+    }
     this.#assertInvariant();
   }
 
@@ -185,27 +193,6 @@ export class FaultWorld implements AsyncDisposable {
   #membersOf(conversation: string): Person[] {
     const members = this.ledger.membersOf(conversation);
     return this.people.filter((person) => members.includes(person.name));
-  }
-
-  /** As a client sees it that opens the profile anew. */
-  async #readStored({ name, folder }: Person): Promise<void> {
-    const crypto = await selectProvider();
-    const passphrase = () => Promise.resolve("");
-    const profile = await openProfileStore({ folder, crypto, create: false, passphrase });
-    try {
-      const dial = () => Promise.reject(new Died("nobody connects here"));
-      const client: AronaClient = await openClient({ store: profile.store, crypto, dial });
-      for (const conversation of client.conversations()) {
-        const entries = client.history(conversation, { limit: ALL }).map(({ message }): ShownEntry => {
-          const { id, from, text, gap } = message;
-          return { id, from, text, gap };
-        });
-        this.ledger.read(name, conversation.id, entries);
-      }
-      await client.close();
-    } finally {
-      profile.close();
-    }
   }
 
   #assertInvariant(): void {
