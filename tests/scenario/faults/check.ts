@@ -11,8 +11,17 @@
 import type { Ledger, Said, View } from "./ledger.ts";
 import type { ShownEntry } from "./lines.ts";
 
+/** How strictly {@link check} looks. */
+export interface CheckOptions {
+  /**
+   * Whether a gap may stand for what is missing. Only where a mailbox was full does it have to: no death, cut or full disk loses
+   * anything, so elsewhere a gap is a loss that was noticed, or a false alarm. @default "allowed"
+   */
+  readonly gaps?: "allowed" | "refused";
+}
+
 /** @returns what is wrong, one line each; nothing where all holds */
-export function check(ledger: Ledger): string[] {
+export function check(ledger: Ledger, { gaps = "allowed" }: CheckOptions = {}): string[] {
   const problems: string[] = [];
   const said = new Map(ledger.said.map((message) => [message.text, message]));
   const owed = owedMessages(ledger);
@@ -35,6 +44,7 @@ export function check(ledger: Ledger): string[] {
       ...checkOrder(view, all),
       ...checkPresence(view, { all, owed }),
       ...checkEvents(view),
+      ...(gaps === "refused" ? refuseGaps(view) : []),
     );
   }
   return [...new Set(problems)];
@@ -127,6 +137,10 @@ function checkEvents(view: View): string[] {
     last = Math.max(last, at ?? -1);
   }
   return problems;
+}
+
+function refuseGaps({ who, history }: View): string[] {
+  return history!.flatMap(({ gap }, i) => gap === undefined ? [] : [`${who} has a gap at ${i}: ${gap}`]);
 }
 
 function messagesOf(history: readonly ShownEntry[]): ShownEntry[] {

@@ -25,7 +25,7 @@ export async function fillProfileDisk({ seed, rounds }: FullDiskOptions): Promis
   const random = new Random(`profile disk ${seed}`);
   await using stack = new AsyncDisposableStack();
   const disk = stack.use(
-    await SmallDisk.mount(await Deno.makeTempDir({ prefix: "arona-disk-" }), DISK_BYTES),
+    await SmallDisk.mount(DISK_BYTES),
   );
   const world = stack.use(await FaultWorld.open({ seed }));
   const others = await world.gather(2);
@@ -66,7 +66,7 @@ export async function fillRelayDisk({ seed, rounds }: FullDiskOptions): Promise<
   const random = new Random(`relay disk ${seed}`);
   await using stack = new AsyncDisposableStack();
   const disk = stack.use(
-    await SmallDisk.mount(await Deno.makeTempDir({ prefix: "arona-disk-" }), DISK_BYTES),
+    await SmallDisk.mount(DISK_BYTES),
   );
   const world = stack.use(await FaultWorld.open({ seed, relayData: `${disk.folder}/relay` }));
   const people = await world.gather(3);

@@ -76,6 +76,13 @@ Deno.test("check() accepts a gap between the neighbours of what is missing, and 
   assert.match(problems("bob", "a1 gap b1 a3").join(), /bob misses "a4"/);
 });
 
+Deno.test("check() refuses every gap where none is due", () => {
+  const ledger = story();
+  assert.deepEqual(check(ledger, { gaps: "refused" }), []);
+  ledger.read("bob", ROOM, entries("a1 gap b1 a3 a4"));
+  assert.match(check(ledger, { gaps: "refused" }).join(), /bob has a gap at 1: something is missing/);
+});
+
 Deno.test("check() catches a message that is shown twice", () => {
   assert.match(problems("bob", "a1 b1 a2 a2 a3 a4").join(), /bob has "a2" twice/);
   const ledger = story();

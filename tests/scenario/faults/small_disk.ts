@@ -18,8 +18,9 @@ export class SmallDisk implements AsyncDisposable {
     return Deno.uid() === 0 || Deno.env.get("CI") === "true" ? null : "only root may mount a tmpfs";
   }
 
-  static async mount(folder: string, bytes: number): Promise<SmallDisk> {
-    await Deno.mkdir(folder, { recursive: true });
+  /** In a folder of its own. */
+  static async mount(bytes: number): Promise<SmallDisk> {
+    const folder = await Deno.makeTempDir({ prefix: "arona-disk-" });
     await run(
       "mount",
       "-t",
@@ -52,6 +53,7 @@ export class SmallDisk implements AsyncDisposable {
   /** Whoever works in it has to have ended. */
   async [Symbol.asyncDispose](): Promise<void> {
     await run("umount", this.folder);
+    await Deno.remove(this.folder);
   }
 
   get #filler(): string {

@@ -20,7 +20,7 @@ export interface StalledReaderOptions {
 /** Three people talk while two do not read, until the three have everything; then the two catch up. */
 export async function stallReaders({ seed, messages, padding }: StalledReaderOptions): Promise<void> {
   const random = new Random(`stalled reader ${seed}`);
-  await using world = await FaultWorld.open({ seed });
+  await using world = await FaultWorld.open({ seed, gaps: "allowed" });
   await using proxy = await Proxy.open(world.relay.port);
   const talkers = await world.gather(3);
   const stopped = world.add("stopped");

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { Random } from "../../fuzz/prng.ts";
-import { check } from "./check.ts";
+import { check, type CheckOptions } from "./check.ts";
 import { Ledger } from "./ledger.ts";
 import { Person } from "./person.ts";
 import { RelayProcess } from "./relay_process.ts";
@@ -17,6 +17,8 @@ export interface WorldOptions {
   readonly seed: string;
   /** Where the relay keeps its data. @default a folder in the world's own */
   readonly relayData?: string;
+  /** Whether something may be missing where a gap stands, see check.ts. @default "refused" */
+  readonly gaps?: CheckOptions["gaps"];
 }
 
 /** One relay and everybody who uses it, all of them processes. */
@@ -28,13 +30,17 @@ export class FaultWorld implements AsyncDisposable {
   #lines = 0;
   #finals = 0;
 
-  private constructor(readonly home: string, readonly relay: RelayProcess, seed: string) {
-    this.random = new Random(seed);
+  private constructor(
+    readonly home: string,
+    readonly relay: RelayProcess,
+    private readonly options: WorldOptions,
+  ) {
+    this.random = new Random(options.seed);
   }
 
   static async open(options: WorldOptions): Promise<FaultWorld> {
     const home = await Deno.makeTempDir({ prefix: "arona-faults-" });
-    const world = new FaultWorld(home, new RelayProcess(home, options.relayData), options.seed);
+    const world = new FaultWorld(home, new RelayProcess(home, options.relayData), options);
     try {
       await world.relay.start();
       return world;
@@ -196,7 +202,7 @@ export class FaultWorld implements AsyncDisposable {
   }
 
   #assertInvariant(): void {
-    const problems = check(this.ledger);
+    const problems = check(this.ledger, { gaps: this.options.gaps ?? "refused" });
     assert.ok(problems.length === 0, `${problems.length} problems:\n  ${problems.slice(0, 20).join("\n  ")}`);
   }
 }
