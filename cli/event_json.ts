@@ -3,7 +3,7 @@
 import type { ClientEvent, Conversation, HistoryEntry } from "../client/mod.ts";
 
 const FIRST = ["type", "group", "kind", "from", "id", "text", "at"];
-const LAST = ["groupId", "own"];
+const LAST = ["groupId", "own", "device"];
 
 /** The event with its fields in the order that is documented. */
 export function eventObject(event: ClientEvent): Record<string, unknown> {
@@ -26,7 +26,7 @@ export function historyObject(
   if (message.gap !== undefined) {
     return { type: "Gap", group, kind, reason: message.gap, at, sequence, groupId };
   }
-  const { from, id, text, replyTo, edited, deleted, reactions } = message;
+  const { from, id, text, replyTo, edited, deleted, reactions, state } = message;
   const always = { type: "MsgCreated", group, kind, from, id, text: deleted ? "" : text, at };
-  return { ...always, replyTo, edited, deleted, reactions, sequence, groupId };
+  return { ...always, replyTo, edited, deleted, reactions, state, sequence, groupId };
 }

@@ -43,6 +43,14 @@ export interface Surroundings {
   shownMessage(groupId: string, id: string): KnownMessage | null;
 }
 
+/** Behind an own message in the history, where there is something to say about it. */
+const STATE_TEXTS = {
+  waiting: " (waits for the relay)",
+  accepted: "",
+  delivered: " ✓",
+  read: " ✓✓",
+  failed: " (was not sent)",
+} as const;
 /** Characters of a quotation. */
 const MAX_QUOTED_CHARACTERS = 24;
 
@@ -103,6 +111,13 @@ export function eventText(event: ClientEvent, around: Surroundings): string | nu
         nameText(event.account)
       } has changed: nothing is sent to them until you accept it. ` +
         `Ask them whether it was they, then see arona verify ${nameText(event.account)}.`;
+    case "DeviceAdded":
+      return `A further device of yours, ${
+        event.device.slice(0, 8)
+      }, is in your conversations from now on. ` +
+        "Where you have not added it, see `arona device list`.";
+    case "DeviceRemoved":
+      return `Your device ${event.device.slice(0, 8)} was removed.`;
     case "Status": // see ConnectionWatch
     case "Fault": // told on stderr by whoever opened the client
     case "Typing":
@@ -127,7 +142,10 @@ export function historyText(where: ConversationRef, { message }: HistoryEntry, a
   const reactions = Object.entries(message.reactions ?? {}).filter(([, by]) => by.length > 0)
     .map(([emoji, by]) => `  ${nameText(emoji)} ${by.length}`).join("");
   const edited = message.edited ? " (edited)" : "";
-  return `${start} ${nameText(message.from)}${replies}: ${messageText(message.text)}${edited}${reactions}`;
+  const state = message.state === undefined ? "" : STATE_TEXTS[message.state];
+  return `${start} ${nameText(message.from)}${replies}: ${
+    messageText(message.text)
+  }${edited}${state}${reactions}`;
 }
 
 function head(event: ConversationRef & { at: string }, around: Surroundings): string {

@@ -20,6 +20,8 @@ import { exists, listProfiles } from "./paths.ts";
 import { chooseProfile, noSuchProfile, type ProfileChoice } from "./profile.ts";
 
 const PASSPHRASE_TRIES = 3;
+/** A further device's person is told so long before its certificate runs out. */
+const CERTIFICATE_NOTICE_MS = 30 * 86_400_000;
 /** Errors before the account can have been registered: a profile made for nothing goes again. */
 const NOTHING_REGISTERED = [
   "USAGE",
@@ -90,6 +92,7 @@ export async function openProfile(context: CommandContext, options: OpenOptions 
     if (options.onEvent) client.onAny(options.onEvent);
     await connect(client, { context, options, created: store.created });
     signal.throwIfAborted();
+    tellCertificateEnd(client, { context, profile: choice.profile, nowMs: clock.now() });
   } catch (error) {
     await client?.close();
     store.close();
@@ -110,6 +113,19 @@ export async function openProfile(context: CommandContext, options: OpenOptions 
   };
 }
 
+/** A further device cannot renew its certificates by itself. */
+function tellCertificateEnd(
+  client: AronaClient,
+  { context, profile, nowMs }: { context: CommandContext; profile: string; nowMs: number },
+): void {
+  if (client.isPrimary || client.certificateEndsMs - nowMs > CERTIFICATE_NOTICE_MS) return;
+  const day = new Date(client.certificateEndsMs).toISOString().slice(0, 10);
+  context.output.note(
+    `This device's certificate runs out on ${day}. Run \`arona device add\` on the device where you began, then here: ` +
+      `arona device link CODE --profile ${profile}`,
+  );
+}
+
 async function connect(
   client: AronaClient,
   { context, options, created }: { context: CommandContext; options: OpenOptions; created: boolean },
@@ -124,7 +140,8 @@ async function connect(
   }
 }
 
-async function openStore(
+/** Opens the profile's store, or makes it, with the passphrase that it needs. */
+export async function openStore(
   { io, signal }: CommandContext,
   options: { choice: ProfileChoice; isNew: boolean; crypto: CryptoProvider },
 ): Promise<ProfileStore> {

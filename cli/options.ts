@@ -71,8 +71,8 @@ export const OPTIONS = {
   mailbox: {
     kind: "text",
     value: "KIND",
-    describe: "where undelivered messages wait",
-    choices: ["memory"],
+    describe: "where undelivered messages wait; disk keeps them, encrypted as they are, through a restart",
+    choices: ["memory", "disk"],
     env: "ARONA_MAILBOX",
     fallback: "memory",
   },
@@ -139,11 +139,18 @@ export const OPTIONS = {
     fallback: "default",
   },
   plain: { kind: "switch", describe: "line by line, no screen control", example: true },
+  "read-marks": {
+    kind: "switch",
+    describe: "in direct messages, tell the other side what you have read when you write",
+    env: "ARONA_READ_MARKS",
+    fallback: true,
+    example: false,
+  },
   wait: {
     kind: "text",
     value: "STATE",
     describe: "what to wait for",
-    choices: ["accepted", "delivered"],
+    choices: ["accepted", "delivered", "read"],
     fallback: "accepted",
   },
   timeout: { kind: "number", value: "S", describe: "seconds to wait at most", range: [0.1, 2_000_000] },
@@ -163,6 +170,7 @@ export const OPTIONS = {
     describe: "accept an identity that has changed; with the beginning of its fingerprint, only that one",
     inFile: false,
   },
+  yes: { kind: "switch", describe: "do not ask whether it is meant", inFile: false },
   revoke: { kind: "switch", describe: "take the right away again", inFile: false },
   example: { kind: "switch", describe: "print a commented example of a configuration file", inFile: false },
 } as const satisfies Record<string, OptionSpec>;

@@ -6,6 +6,7 @@ import { channels } from "./commands/channels.ts";
 import { completions } from "./commands/completions.ts";
 import { config } from "./commands/config.ts";
 import { connect } from "./commands/connect.ts";
+import { deviceAdd, deviceLink, deviceList, deviceRemove } from "./commands/device.ts";
 import { groupAdmin, groupBan, groupCreate, groupInvite, groupRemove } from "./commands/group.ts";
 import { groups } from "./commands/groups.ts";
 import { history } from "./commands/history.ts";
@@ -46,6 +47,10 @@ export const COMMANDS: readonly CommandSpec[] = [
   groupAdmin,
   id,
   verify,
+  deviceAdd,
+  deviceLink,
+  deviceList,
+  deviceRemove,
   config,
   version,
   completions,
@@ -53,6 +58,7 @@ export const COMMANDS: readonly CommandSpec[] = [
 
 /** Commands that only hold others. */
 export const PARENTS: Readonly<Record<string, string>> = {
+  device: "use several devices as one person",
   group: "create private groups and change who is in a group or channel",
 };
 

@@ -56,6 +56,15 @@ export function describeEvent(event: RelayLogEvent): ["debug" | "info" | "warnin
       return ["debug", `discovery document ${event.sequence} signed`];
     case "mailbox_collapsed":
       return ["warning", "a mailbox was full of group changes: its device has to synchronise"];
+    case "mailbox_disk_failed":
+      return [
+        "error",
+        `mailboxes cannot be kept on disk: ${
+          describeFailure(event.error).line
+        }. They go on in memory; the disk is tried again`,
+      ];
+    case "mailbox_disk_restored":
+      return ["info", "mailboxes are kept on disk again"];
     case "internal_error":
       return ["error", `internal error in ${event.where}: ${describeFailure(event.error).line}`];
   }

@@ -1,13 +1,19 @@
-/** The relay's composition root: SQLite store, mailboxes in memory, crypto provider, TCP, system clock. */
+/** The relay's composition root: SQLite store, mailboxes in memory or in a file, crypto provider, TCP, system clock. */
 
 import { join, resolve } from "node:path";
-import { type Endpoint, formatEndpoint, parseEndpoint, selectProvider } from "../proto/mod.ts";
+import { type Clock, type Endpoint, formatEndpoint, parseEndpoint, selectProvider } from "../proto/mod.ts";
 import {
+  type MailboxStore,
   MemoryMailboxStore,
+  openSqliteMailboxStore,
   openSqliteRelayStore,
   Registration,
+  type RelayLog,
   type RelayStore,
+  retireSqliteMailboxStore,
   startRelay,
+  welcomeDelivery,
+  type WelcomeHead,
 } from "../server/mod.ts";
 import type { CommandContext } from "./command.ts";
 import { ended } from "./ending.ts";
@@ -17,6 +23,9 @@ import { createRelayLog } from "./relay_log.ts";
 
 const DATABASE = "relay.db";
 const LOCK = "relay.lock";
+const MAILBOXES = "mailbox.db";
+/** Another boot of Linux, another text. */
+const BOOT_ID = "/proc/sys/kernel/random/boot_id";
 
 /** Runs a relay until the command shall end. @throws {AronaError | CommandFailure} where it cannot start */
 export async function runRelay(context: CommandContext): Promise<void> {
@@ -27,11 +36,13 @@ export async function runRelay(context: CommandContext): Promise<void> {
   using data = await openRelayData(context);
   const level = settings.text("log-level") as "debug" | "info" | "warning" | "error";
   const logWriter = await createRelayLog(level, (line) => output.error(`${line}\n`));
+  let mailboxes: MailboxStore | undefined;
   try {
+    mailboxes = await openMailboxes(context, { store: data.store, clock, log: logWriter.log });
     const relay = await startRelay({
       listen,
       store: data.store,
-      mailboxes: new MemoryMailboxStore(),
+      mailboxes,
       crypto,
       clock,
       name: settings.text("name")!,
@@ -56,6 +67,7 @@ export async function runRelay(context: CommandContext): Promise<void> {
       await relay.stop();
     }
   } finally {
+    mailboxes?.close();
     await logWriter.close();
   }
 }
@@ -107,6 +119,36 @@ async function openRelayData(context: CommandContext): Promise<{ store: RelaySto
   } catch (error) {
     lock.close();
     throw error;
+  }
+}
+
+/** Mailboxes as --mailbox has it. Those that an earlier run kept on disk go on in either case; in memory their file goes. */
+async function openMailboxes(
+  context: CommandContext,
+  { store, clock, log }: { store: RelayStore; clock: Clock; log: RelayLog },
+): Promise<MailboxStore> {
+  const path = join(dataFolder(context), MAILBOXES);
+  const options = {
+    welcome: (head: WelcomeHead) => welcomeDelivery(store, head),
+    clock,
+    log,
+    machine: runOfMachine(),
+  };
+  if (context.settings.text("mailbox") === "disk") return openSqliteMailboxStore(path, options);
+  return await exists(path) ? retireSqliteMailboxStore(path, options) : new MemoryMailboxStore();
+}
+
+/** Tells this run of the machine from others: by its own word, or by the minute that it started in. */
+function runOfMachine(): string | undefined {
+  try {
+    return Deno.readTextFileSync(BOOT_ID).trim();
+  } catch {
+    // not Linux
+  }
+  try {
+    return `started ${Math.round((Date.now() / 1_000 - Deno.osUptime()) / 60)}`;
+  } catch {
+    return undefined; // not allowed to ask
   }
 }
 

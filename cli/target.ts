@@ -83,7 +83,7 @@ export function conversationObject(conversation: Conversation): Record<string, u
   };
 }
 
-/** Whether anybody else can get what is sent there. */
+/** Whether any other person can get what is sent there. */
 export function hasOthers(client: AronaClient, conversation: Conversation): boolean {
-  return conversation.group.members.some((member) => member.device !== client.deviceId);
+  return conversation.group.members.some((member) => member.fingerprint !== client.fingerprint);
 }

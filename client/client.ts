@@ -27,6 +27,7 @@ import {
   utf8,
 } from "../proto/mod.ts";
 import { Contacts } from "./contacts.ts";
+import { type DeviceInfo, type DeviceOffer, Devices } from "./devices.ts";
 import { type ClientContext, randomId } from "./context.ts";
 import { type Conversation, loadConversations } from "./conversation.ts";
 import {
@@ -43,6 +44,7 @@ import { type ClientEvent, type ClientEventType, EventHub, type EventOf, statusE
 import { type Content, createGroupEngine, MANDATORY_SUITE, type Member, type SuiteId } from "./groups/mod.ts";
 import { type HistoryEntry, readHistory } from "./history.ts";
 import {
+  certificatesEndMs,
   certificatesNeedRenewal,
   type Contact,
   createLocalIdentity,
@@ -56,7 +58,8 @@ import {
 import { Inbox } from "./inbox.ts";
 import { Membership } from "./membership.ts";
 import { Outbox, type Sending } from "./outbox.ts";
-import { forgetSenders } from "./positions.ts";
+import { READ_LOOK_BACK } from "./limits.ts";
+import { forgetSenders, readUpTo } from "./positions.ts";
 import { boundedDial } from "./session/bounded_dial.ts";
 import { type ConnectionState, Connector, type Dialled } from "./session/connector.ts";
 import { type LoginResult, RelayLink } from "./session/link.ts";
@@ -139,6 +142,7 @@ export class AronaClient {
   readonly #membership: Membership;
   readonly #inbox: Inbox;
   readonly #outbox: Outbox;
+  readonly #devices: Devices;
   readonly #connector: Connector;
   readonly #tasks = new Set<Promise<void>>();
   #relay: KnownRelay;
@@ -152,6 +156,11 @@ export class AronaClient {
     const emit = (event: ClientEvent) => {
       this.#hub.emit(event);
       if (event.type === "GroupCreated" || event.type === "MemberLeft") this.#outbox.resume();
+      // A direct message is complete only when the other side has come.
+      if (event.type === "GroupCreated" || (event.type === "MemberJoined" && event.kind === "dm")) {
+        const conversation = conversations.get(event.groupId);
+        if (conversation !== undefined) this.#devices.complete(conversation);
+      }
     };
     const fingerprint = fingerprintOf(crypto, identity.identityKey);
     const contacts = new Contacts({
@@ -203,6 +212,10 @@ export class AronaClient {
       synchronize: (conversation) => this.#inbox.synchronize(conversation),
       boot: () => this.#relay.boot,
     });
+    this.#devices = new Devices(this.#context, {
+      identity,
+      change: (conversation, decide) => this.#membership.change(conversation, decide),
+    });
     this.#connector = new Connector((signal) => this.#dial(signal), {
       clock,
       crypto,
@@ -233,6 +246,16 @@ export class AronaClient {
   /** How this client stands with its relay, since when, why, and when it will try again. */
   get status(): ConnectionState {
     return this.#connector.state;
+  }
+
+  /** Whether this device made the identity; only that one adds and removes devices. */
+  get isPrimary(): boolean {
+    return this.#options.identity.identitySeed !== null;
+  }
+
+  /** When this device's certificate runs out, Unix milliseconds; a further device cannot renew it by itself. */
+  get certificateEndsMs(): number {
+    return certificatesEndMs(this.#options.identity);
   }
 
   /** The relay's fingerprint and where it is. */
@@ -270,6 +293,7 @@ export class AronaClient {
   /** Ends in good order: what is stored is acknowledged, nothing is lost by it. */
   async close(): Promise<void> {
     this.#closing = true;
+    this.#devices.stop();
     const settled = Promise.allSettled([...this.#tasks]);
     if (this.online) await this.#withTimeout(settled, 5_000);
     this.#outbox.stop();
@@ -410,6 +434,16 @@ export class AronaClient {
     return this.#outbox.send(conversation, this.#content({ kind: "read", target }));
   }
 
+  /** The same up to the newest message of somebody else. @returns null where they know already */
+  markAllRead(conversation: Conversation): Sending | null {
+    const { store, fingerprint } = this.#context;
+    const newest = this.history(conversation, { limit: READ_LOOK_BACK }).findLast(({ message }) =>
+      message.gap === undefined && message.fingerprint !== fingerprint
+    );
+    if (newest === undefined || newest.sequence <= readUpTo(store, conversation.id, fingerprint)) return null;
+    return this.markRead(conversation, newest.message.id);
+  }
+
   /** The newest `limit` messages before the sequence number `before`, oldest first. */
   history(conversation: Conversation, options: { before?: number; limit: number }): HistoryEntry[] {
     return readHistory(this.#context.store, conversation.id, options);
@@ -429,6 +463,32 @@ export class AronaClient {
       identityChanged: this.#context.contacts.check(member.account, member.fingerprint) === "changed",
       online: present?.find((other) => other.device === member.device)?.online ?? null,
     }));
+  }
+
+  /** This person's devices. @throws {AronaError} */
+  devices(): Promise<DeviceInfo[]> {
+    return this.#devices.list();
+  }
+
+  /**
+   * Makes a one-time code that lets a further device in; it waits until that has come, or the offer is cancelled.
+   *
+   * @param options.label what this device is called
+   * @throws {AronaError} `FORBIDDEN` on a device that did not make the identity
+   */
+  offerDevice(options: { label: string; onRefused?: (reason: string) => void }): Promise<DeviceOffer> {
+    const { endpoints: [endpoint], fingerprint } = this.#relay;
+    return this.#devices.offer({ ...options, relay: { ...splitEndpoint(endpoint), fingerprint } });
+  }
+
+  /** Resolves when a further device is in every conversation of this one. */
+  deviceEverywhere(device: DeviceInfo["device"]): Promise<void> {
+    return this.#devices.untilEverywhere(device);
+  }
+
+  /** Takes a device back, for good. @throws {AronaError} `FORBIDDEN`, `NOT_FOUND`, `BAD_REQUEST` for this device */
+  removeDevice(device: DeviceInfo["device"]): Promise<void> {
+    return this.#devices.remove(device);
   }
 
   /** All channels of the relay. */
@@ -499,7 +559,8 @@ export class AronaClient {
         signal,
         handlers: {
           onDelivery: (delivery) => inOrder(() => this.#inbox.deliver(delivery)),
-          onEvent: (event) => inOrder(() => this.#inbox.event(event)),
+          onEvent: (event) =>
+            inOrder(() => this.#devices.event(event) ? Promise.resolve() : this.#inbox.event(event)),
           onReceipt: (receipt) => inOrder(() => this.#outbox.receipt(receipt)),
           onClosed: (reason) => ended.resolve(reason),
         },
@@ -519,8 +580,27 @@ export class AronaClient {
     } catch (error) {
       ready.reject(error);
       connection.abort();
-      throw error;
+      throw this.#explainRefusal(error);
     }
+  }
+
+  /** A further device that is refused has been taken back, or its certificates have run out. */
+  #explainRefusal(error: unknown): unknown {
+    const { clock, account } = this.#context;
+    if (this.isPrimary || !isAronaError(error, "AUTH_FAILED")) return error;
+    const isOver = clock.now() > this.certificateEndsMs;
+    return new AronaError(
+      "AUTH_FAILED",
+      isOver
+        ? "Cannot log in: this device's certificate has run out"
+        : `Cannot log in: this is no longer a device of ${account}`,
+      {
+        cause: error,
+        hint: isOver
+          ? "Run `arona device add` on the device that made the identity, and `arona device link CODE` with this profile here."
+          : "It was removed from another device. To use this machine again, link it as a new profile.",
+      },
+    );
   }
 
   /** What goes on by itself once a connection stands. */
@@ -541,6 +621,7 @@ export class AronaClient {
         }
       });
     }
+    this.#devices.start(link.caughtUp);
     this.#outbox.resume();
   }
 

@@ -1,6 +1,6 @@
 /** The typed events of the client API. As JSON they are the lines that `arona tail --json` prints. */
 
-import type { ErrorCode, GroupId } from "../proto/mod.ts";
+import type { DeviceId, ErrorCode, GroupId } from "../proto/mod.ts";
 import type { GroupKind } from "./groups/mod.ts";
 import type { ConnectionState } from "./session/connector.ts";
 
@@ -20,8 +20,10 @@ interface Authored extends ConversationRef {
   readonly id: string;
   /** ISO 8601, the sender's clock. */
   readonly at: string;
-  /** Whether this client sent it. */
+  /** Whether this person wrote it, on whichever device. */
   readonly own: boolean;
+  /** The device that it was written on. */
+  readonly device: DeviceId;
 }
 
 /** Who came or went, and who made it so. */
@@ -72,6 +74,10 @@ export type ClientEvent =
     readonly code: ErrorCode;
     readonly reason: string;
   })
+  /** A device of this person, certified by its identity, is new on the relay. */
+  | { readonly type: "DeviceAdded"; readonly device: DeviceId }
+  /** It is this person's no longer. */
+  | { readonly type: "DeviceRemoved"; readonly device: DeviceId }
   | { readonly type: "Fault"; readonly code: ErrorCode; readonly reason: string }
   | {
     readonly type: "IdentityChanged";

@@ -38,7 +38,7 @@ import {
 import { consumeKeyPackage, storedKeyPackages } from "./key_packages.ts";
 import { MAX_REACTIONS_PER_MESSAGE, MAX_READ_AT_ONCE } from "./limits.ts";
 import type { Membership } from "./membership.ts";
-import { confirmByLookup, confirmedMembers } from "./naming.ts";
+import { confirmByLookup, confirmedMembers, listedAlike } from "./naming.ts";
 import { lastSequence, noteMembers, noteRead, noteSequence, readUpTo } from "./positions.ts";
 import type { StoreWriter } from "./store/mod.ts";
 
@@ -278,6 +278,7 @@ export class Inbox {
     let group: Group;
     let used: number;
     let named: Member[];
+    let inviter: Member;
     try {
       const joined = await context.engine.joinFromWelcome(context.device, {
         welcome,
@@ -285,12 +286,18 @@ export class Inbox {
         expect: { group: id },
       });
       group = joined.group;
+      inviter = joined.inviter;
       used = joined.usedKeyPackage;
       const known = context.conversations.get(id);
       if (known?.participation === "member" && known.group.epoch >= group.epoch) return; // a repeat
-      await this.#assertAsListed(group);
-      named = confirmedMembers(group.members, await context.relay().members(id));
-      if (group.kind === "dm" && named.length < group.members.length) {
+      await this.#assertAsListed(group, inviter);
+      const listed = await context.relay().members(id);
+      named = group.kind === "channel"
+        ? listedAlike(group.members, listed)
+        : confirmedMembers(group.members, listed);
+      // A leaf that the relay does not route to (a device that was taken back) does not count; a person without any listed one does.
+      const people = new Set(named.map((member) => member.fingerprint));
+      if (group.kind === "dm" && group.members.some((member) => !people.has(member.fingerprint))) {
         throw new AronaError(
           "BAD_CERTIFICATE",
           "Cannot accept invitation: the relay does not know who it is from",
@@ -324,16 +331,20 @@ export class Inbox {
     });
     context.conversations.set(id, conversation);
     afterwards();
-    const inviter = group.members.find((member) => member.admin);
-    const by = inviter === undefined ? "?" : context.contacts.nameOf(inviter);
+    const by = context.contacts.nameOf(inviter);
     context.emit({ type: "GroupCreated", ...conversation.ref, by, suite: suiteName(group.suite) });
     this.membership().noteJoined(conversation);
   }
 
-  /** An invitation may only lead where the relay has this device: the same kind and name, and never into a channel. */
-  async #assertAsListed(group: Group): Promise<void> {
+  /**
+   * An invitation may only lead where the relay has this device: the same kind and name. Into a channel only a device of the same person
+   * lets in, which has gone there by itself: everybody else goes by the GroupInfo that the relay gives everybody.
+   */
+  async #assertAsListed(group: Group, inviter: Member): Promise<void> {
+    const { account, fingerprint } = this.context;
+    const isOwn = inviter.fingerprint === fingerprint && inviter.account === account;
     const listed = (await this.context.relay().groups()).find((entry) => entry.group === group.id);
-    const fits = listed !== undefined && listed.kind === group.kind && group.kind !== "channel" &&
+    const fits = listed !== undefined && listed.kind === group.kind && (group.kind !== "channel" || isOwn) &&
       (group.kind === "dm" || listed.name === group.name);
     if (!fits) {
       throw new AronaError("POLICY", "Cannot accept invitation: it leads somewhere else than the relay says");
@@ -492,7 +503,8 @@ export function applyContent(
     from: context.contacts.nameOf(sender),
     id: content.id,
     at: new Date(content.sentAtMs).toISOString(),
-    own: sender.device === context.device.device,
+    own: sender.fingerprint === context.fingerprint,
+    device: sender.device,
   };
   const by = { from: authored.from, fingerprint: sender.fingerprint, sentAtMs: content.sentAtMs };
   const state = sender.device === context.device.device ? "waiting" as const : undefined;
@@ -572,8 +584,11 @@ function applyRead(
   const { id: group } = conversation;
   const { fingerprint } = sender;
   const place = placeOf(writer, group, target);
-  if (place === null || fingerprint === context.fingerprint) return [];
-  if (place <= readUpTo(writer, group, fingerprint)) return [];
+  if (place === null || place <= readUpTo(writer, group, fingerprint)) return [];
+  if (fingerprint === context.fingerprint) {
+    noteRead(writer, group, { fingerprint, place });
+    return [];
+  }
   const others = new Set(conversation.group.members.map((member) => member.fingerprint));
   others.delete(context.fingerprint);
   const byAll = () => Math.min(...[...others].map((other) => readUpTo(writer, group, other)));

@@ -51,12 +51,19 @@ export const MAX_OUTBOX_MESSAGES = 1_000;
 export const OUTBOX_LIFETIME_MS = 7 * 86_400_000;
 /** How long a joiner waits for the Welcome of a direct message that the other side has just opened. */
 export const WELCOME_WAIT_MS = 10_000;
+/** How far back the message is looked for that a person has read. */
+export const READ_LOOK_BACK = 256;
 /** Own messages that one read marker marks as read. */
 export const MAX_READ_AT_ONCE = 256;
 /** Different emoji on one message. */
 export const MAX_REACTIONS_PER_MESSAGE = 32;
 /** Accepted messages that are kept until every device has them; the oldest is given up first. */
 export const MAX_UNDELIVERED_MESSAGES = 4_096;
+/** Own devices that are connected take turns in adding a further one: so long after each other. */
+export const DEVICE_TURN_MS = 1_500;
+/** How often adding own devices to a conversation is tried at once, and the pause where the relay names none. */
+export const MAX_COMPLETION_ATTEMPTS = 12;
+export const COMPLETION_PAUSE_MS = 1_000;
 /** A last-resort KeyPackage is replaced at this age. */
 export const LAST_RESORT_RENEWAL_MS = 30 * 86_400_000;
 /** Ended KeyPackages that are passed over for one person before giving up. */

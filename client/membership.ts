@@ -78,7 +78,8 @@ export class Membership {
       conversation.group.kind === "dm" && conversation.peer === account &&
       conversation.participation === "member"
     );
-    if (open !== undefined && open.group.members.length > 1) return open;
+    const isTwo = open?.group.members.some((member) => member.fingerprint !== context.fingerprint);
+    if (open !== undefined && isTwo) return open;
     if (account === context.account) {
       throw new AronaError("BAD_REQUEST", "Cannot open a direct message with yourself");
     }
@@ -191,7 +192,7 @@ export class Membership {
     });
   }
 
-  /** Leaves: the relay stops routing here at once, a remaining member commits the removal. */
+  /** Leaves with all own devices: those removed from here, this one by the relay at once and by a remaining member's commit. */
   async leave(conversation: Conversation): Promise<void> {
     const { context } = this;
     conversation.assertOpen();
@@ -204,6 +205,13 @@ export class Membership {
     const others = group.members.filter((member) => member.fingerprint !== context.fingerprint);
     const heir = others.find((member) => context.contacts.nameOf(member) === member.account) ?? others[0];
     if (onlyAdmin && heir) await this.setAdmin(conversation, context.contacts.nameOf(heir), true);
+    await this.change(conversation, ({ members, self }) => {
+      const others = members.filter((one) =>
+        one.fingerprint === self.fingerprint && one.device !== self.device
+      );
+      const devices = others.map(({ device }) => device);
+      return Promise.resolve(devices.length === 0 ? null : { change: { kind: "remove", devices } });
+    });
     const statement = await context.engine.leaveStatement(context.device, conversation.group);
     await this.#part(conversation, statement);
   }

@@ -3,6 +3,8 @@
 export { AronaClient, type ClientOptions, type MemberInfo, openClient } from "./client.ts";
 export { type Conversation, type Participation } from "./conversation.ts";
 export { type ClientEvent, type ClientEventType, type ConversationRef, type EventOf } from "./events.ts";
+export { type DeviceInfo, type DeviceOffer } from "./devices.ts";
+export { linkDevice, type LinkedDevice } from "./link_device.ts";
 export { type HistoryEntry, type StoredMessage } from "./history.ts";
 export { type Dial, splitEndpoint } from "./discovery/mod.ts";
 export {

@@ -67,9 +67,13 @@ export class Outbox {
   /** In the order they were written; the store holds the same rows. */
   readonly #rows: OutboxRow[];
   readonly #pumping = new Set<string>();
+  /** Rows that were reported as delivered already and wait for further devices. */
+  readonly #delivered = new Set<string>();
   readonly #waiting = new Map<string, PromiseWithResolvers<void>>();
   readonly #stopped = new AbortController();
   #cancelExpiry = () => {};
+  /** Ends the pauses between tries. */
+  #hurry = new AbortController();
   #nextRow: number;
   #retryMs = RETRY_FIRST_MS;
 
@@ -127,20 +131,28 @@ export class Outbox {
     });
   }
 
-  /** Devices have an envelope: once all have, it is forgotten here. */
+  /** Somebody has an envelope. It is delivered once every person has it on a device, and forgotten here once all devices have it. */
   receipt(receipt: Receipt): Promise<void> {
     const envelope = toHex(receipt.envelope);
     const row = this.#rows.find((row) => row.sealed !== null && toHex(row.sealed.envelope) === envelope);
     if (row === undefined) return Promise.resolve();
-    const conversation = this.context.conversations.get(row.group);
-    if (receipt.delivered >= receipt.of) {
-      this.#forget(row, "delivered");
+    const { devices, ofDevices, people, ofPeople } = receipt;
+    const everywhere = devices >= ofDevices;
+    const arrived = (everywhere || (ofPeople > 0 && people >= ofPeople)) && !this.#delivered.has(row.id);
+    this.context.store.write((writer) => {
+      if (arrived) advanceState(writer, row.group, { id: row.messageId, state: "delivered" });
+      if (everywhere) writer.delete("outbox", row.id);
+      else if (devices > row.reached) {
+        writer.put("outbox", row.id, encodeOutboxRow({ ...row, reached: devices }));
+      }
+    });
+    Object.assign(row, { reached: Math.max(row.reached, devices) });
+    if (arrived) {
+      this.#delivered.add(row.id);
+      const conversation = this.context.conversations.get(row.group);
       if (conversation !== undefined) this.#reportSent(conversation, row, "delivered");
-    } else if (receipt.delivered > row.reached) {
-      const reached = { ...row, reached: receipt.delivered };
-      this.context.store.write((writer) => writer.put("outbox", row.id, encodeOutboxRow(reached)));
-      Object.assign(row, reached);
     }
+    if (everywhere) this.#drop(row);
     return Promise.resolve();
   }
 
@@ -163,6 +175,8 @@ export class Outbox {
   /** Goes on with everything that waits; call it when a connection stands. */
   resume(): void {
     this.#retryMs = RETRY_FIRST_MS;
+    this.#hurry.abort(new AronaError("CLOSED", "Cannot wait: the relay is there again"));
+    this.#hurry = new AbortController();
     this.#expire();
     for (const conversation of this.context.conversations.values()) this.#pump(conversation);
   }
@@ -239,8 +253,7 @@ export class Outbox {
       else writer.put("outbox", row.id, encodeOutboxRow(accepted));
       if (givenUp) writer.delete("outbox", givenUp.id);
       if (present) conversation.save(context.engine, writer, { sent });
-      const state = options.alone ? "delivered" : "accepted";
-      advanceState(writer, conversation.id, { id: row.messageId, state });
+      advanceState(writer, conversation.id, { id: row.messageId, state: "accepted" });
     });
     if (present) conversation.sent = sent;
     if (options.alone) this.#drop(row);
@@ -287,9 +300,8 @@ export class Outbox {
     }
     if (!online || error.code === "CLOSED") return false; // resume() goes on
     const asked = error.details?.retryAfterMs;
-    await sleep(clock, typeof asked === "number" ? asked : this.#retryMs, this.#stopped.signal).catch(
-      () => {},
-    );
+    const pause = AbortSignal.any([this.#stopped.signal, this.#hurry.signal]);
+    await sleep(clock, typeof asked === "number" ? asked : this.#retryMs, pause).catch(() => {});
     this.#retryMs = Math.min(this.#retryMs * 2, RETRY_LONGEST_MS);
     return true;
   }
@@ -346,6 +358,7 @@ export class Outbox {
   }
 
   #drop(row: OutboxRow): void {
+    this.#delivered.delete(row.id);
     const place = this.#rows.indexOf(row);
     if (place >= 0) this.#rows.splice(place, 1);
   }

@@ -4,9 +4,10 @@
  * The device signs the handshake's exporter, so the proof is worth nothing on another connection or at another relay.
  */
 
-import { ByteWriter, utf8 } from "./bytes.ts";
+import { ByteWriter, fromHex, utf8 } from "./bytes.ts";
 import type { CryptoProvider } from "./crypto/provider.ts";
 import { ML_DSA_SIZES } from "./crypto/sizes.ts";
+import type { RendezvousId } from "./device_code.ts";
 import { AronaError } from "./errors.ts";
 import {
   type AccountName,
@@ -41,6 +42,7 @@ export const POW_NONCE_BYTES = 8;
 
 const AUTH_LABEL = "arona hop auth v2";
 const POW_LABEL = "arona pow v1";
+const LINK_POW_LABEL = "arona link pow v1";
 const AUTH_BLOBS = 3;
 /** Hashes between two looks at the event loop: about 50 ms. */
 const POW_BATCH = 10_000;
@@ -115,14 +117,17 @@ export async function verifyAuth(
   return { certificate, certificateBytes, deviceKey };
 }
 
-/** What a registration's work is bound to. */
-export interface PowChallenge {
-  readonly exporter: Uint8Array;
-  readonly account: AccountName;
-  readonly identityKey: Uint8Array;
-  /** Leading zero bits that are asked for, 0 to 20. */
-  readonly bits: number;
-}
+/** What the work is bound to: the connection, and a registration's account or a further device's rendezvous. */
+export type PowChallenge =
+  & {
+    readonly exporter: Uint8Array;
+    /** Leading zero bits that are asked for, 0 to 20. */
+    readonly bits: number;
+  }
+  & (
+    | { readonly account: AccountName; readonly identityKey: Uint8Array }
+    | { readonly rendezvous: RendezvousId }
+  );
 
 /**
  * Finds a nonce that {@link checkPow} accepts. At 16 bits about 65,000 hashes, a few tenths of a second. Others get their turn now and then.
@@ -170,8 +175,14 @@ function authStatement(connection: AuthBinding, account: AccountName): Uint8Arra
 
 /** The hashed bytes with room for the nonce at their end. */
 function powInput(crypto: CryptoProvider, challenge: PowChallenge): Uint8Array<ArrayBuffer> {
-  return new ByteWriter().vector16(utf8(POW_LABEL)).raw(challenge.exporter).vector16(utf8(challenge.account))
-    .raw(crypto.digest("SHA-256", challenge.identityKey)).raw(new Uint8Array(POW_NONCE_BYTES)).finish();
+  const writer = new ByteWriter();
+  if ("rendezvous" in challenge) {
+    writer.vector16(utf8(LINK_POW_LABEL)).raw(challenge.exporter).raw(fromHex(challenge.rendezvous));
+  } else {
+    writer.vector16(utf8(POW_LABEL)).raw(challenge.exporter).vector16(utf8(challenge.account))
+      .raw(crypto.digest("SHA-256", challenge.identityKey));
+  }
+  return writer.raw(new Uint8Array(POW_NONCE_BYTES)).finish();
 }
 
 function leadingZeroBits(hash: Uint8Array): number {

@@ -17,6 +17,7 @@ export const FrameType = {
   AUTH_OK: 0x11, //     C  relay → client, the answer to AUTH
   OK: 0x12, //          C  relay → client, the answer to any other control request
   ERROR: 0x13, //       C  relay → client, the other answer: {id, code, ...details}
+  LINK: 0x14, //        C  client → relay, instead of AUTH: a further device asks for its certificates
   JOIN: 0x20, //        C  client → relay: what is needed to join a channel
   PART: 0x21, //        C  client → relay: leave a group
   KEYS: 0x22, //        C  client → relay: publish, claim, look up
@@ -24,7 +25,7 @@ export const FrameType = {
   EVENT: 0x24, //       C  relay → client, unasked: something about a group changed
   MSG: 0x30, //         B  an envelope, either way
   ACK: 0x31, //         B  relay → client: accepted. client → relay: delivered up to
-  RECEIPT: 0x32, //     B  relay → client: delivered to so many devices
+  RECEIPT: 0x32, //     B  relay → client: delivered to so many devices and people
   FILE_CHUNK: 0x33, //  B  reserved for files
 } as const;
 

@@ -43,5 +43,9 @@ export const MAX_GROUP_NAME_CHARACTERS = 64;
 export const MAX_GROUP_MEMBERS = 1_000;
 /** KeyPackages a device may have on the relay, for each suite. */
 export const MAX_KEY_PACKAGES_PER_DEVICE = 64;
+/** Sealed request or answer of a further device: two certificates and some bytes are the most. */
+export const MAX_LINK_BOX_BYTES = 11_264;
+/** How long a rendezvous waits for the further device. */
+export const RENDEZVOUS_LIFETIME_MS = 600_000;
 /** Highest proof of work a relay may ask for, in leading zero bits. */
 export const MAX_POW_BITS = 20;

@@ -36,6 +36,11 @@ export function parseLink(text: string): Link {
   const hash = trimmed.indexOf("#");
   if (hash < 0) throw badLink("the fingerprint after # is missing");
   const fingerprintText = trimmed.slice(hash + 1);
+  if (fingerprintText.includes(".")) {
+    throw new AronaError("USAGE", "Cannot read link: it is a code for a further device of somebody", {
+      hint: "Use it with `arona device link CODE` on the device that is to be added.",
+    });
+  }
   if (fingerprintText.length !== FINGERPRINT_CHARACTERS) {
     throw badLink(
       `the fingerprint has ${fingerprintText.length} characters instead of ${FINGERPRINT_CHARACTERS}`,

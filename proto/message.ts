@@ -145,23 +145,34 @@ export function decodeDelivered(body: Uint8Array): number {
   return upTo;
 }
 
-/** How many devices have stored an envelope so far. */
+/** Who has stored an envelope so far. */
 export interface Receipt {
   readonly envelope: Uint8Array;
-  readonly delivered: number;
-  readonly of: number;
+  /** Devices that have it, of all it is for. */
+  readonly devices: number;
+  readonly ofDevices: number;
+  /** Accounts other than the sender's with a device that has it, of those it is for. */
+  readonly people: number;
+  readonly ofPeople: number;
 }
 
-/** `envelope 16 ‖ delivered u32 ‖ of u32` (relay → client) */
+/** `envelope 16 ‖ devices u32 ‖ of devices u32 ‖ people u32 ‖ of people u32` (relay → client) */
 export function encodeReceipt(receipt: Receipt): OutFrame {
-  const body = new ByteWriter().raw(receipt.envelope).u32(receipt.delivered).u32(receipt.of).finish();
+  const { envelope, devices, ofDevices, people, ofPeople } = receipt;
+  const body = new ByteWriter().raw(envelope).u32(devices).u32(ofDevices).u32(people).u32(ofPeople).finish();
   return { type: FrameType.RECEIPT, parts: [body] };
 }
 
 /** @throws {AronaError} `BAD_ENCODING` */
 export function decodeReceipt(body: Uint8Array): Receipt {
   const reader = new ByteReader(body);
-  const receipt = { envelope: reader.take(ENVELOPE_ID_BYTES), delivered: reader.u32(), of: reader.u32() };
+  const receipt = {
+    envelope: reader.take(ENVELOPE_ID_BYTES),
+    devices: reader.u32(),
+    ofDevices: reader.u32(),
+    people: reader.u32(),
+    ofPeople: reader.u32(),
+  };
   reader.end();
   return receipt;
 }

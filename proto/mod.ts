@@ -18,6 +18,7 @@ export {
   ML_DSA_SIZES,
 } from "./crypto/sizes.ts";
 export { Deframer } from "./deframer.ts";
+export * from "./device_code.ts";
 export * from "./document.ts";
 export * from "./errors.ts";
 export * from "./frame.ts";

@@ -53,11 +53,16 @@ export function statementContent(
     case "leave":
       return writer.raw(fromHex(group)).raw(fromHex(device)).raw(statement.leafKeyHash).finish();
     case "revoke":
-      return writer.vector16(utf8(account)).raw(fromHex(device)).finish();
+      return revokeContent({ account, device });
     case "return":
       return writer.raw(fromHex(group)).raw(fromHex(device)).u64(statement.epoch)
         .raw(statement.keyPackageHash).finish();
   }
+}
+
+/** The bytes that are signed where a device is taken back: in every group at once. */
+export function revokeContent({ account, device }: Pick<StatementSubject, "account" | "device">): Uint8Array {
+  return new ByteWriter().vector16(utf8(LABELS.revoke)).vector16(utf8(account)).raw(fromHex(device)).finish();
 }
 
 /** The statement's bytes. */

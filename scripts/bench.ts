@@ -17,8 +17,9 @@ const crypto = await selectProvider();
 
 const PARTS: Readonly<Record<string, () => Promise<Row[]>>> = {
   startup: () => startupRows(),
-  delivery100: () => deliveryRows(crypto, 100, 5),
-  delivery500: () => deliveryRows(crypto, 500, 5),
+  delivery100: () => deliveryRows(crypto, 100, { rounds: 5 }),
+  delivery100disk: () => deliveryRows(crypto, 100, { rounds: 5, mailbox: "disk" }),
+  delivery500: () => deliveryRows(crypto, 500, { rounds: 5 }),
   connections: () => connectionRows(crypto, [10, 100, 1_000, 3_000]),
   mls: () => mlsRows(crypto, [2, 10, 50, 200]),
   client: () => clientRows(crypto),

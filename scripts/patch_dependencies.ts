@@ -102,6 +102,23 @@ export const PATCHES: readonly Patch[] = [
     ],
   },
   {
+    file: `${TS_MLS}/ratchetTree.js`,
+    original: "dd4b5df4c4422a7f4c3f5bb393c128e2ec7c6ba07671a5dc8ff9974d9da54aaf",
+    replacements: [
+      {
+        why:
+          "RFC 9420 section 12.4.3.2: an external commit may remove the joiner's former leaf, and that may be the only one. A tree " +
+          "has one leaf at least, here a blank one that the joiner fills.",
+        from: `if (tree[lastIndex] === undefined) {`,
+        to: `if (tree.length === 0) {
+        tree.push(undefined);
+        return tree;
+    }
+    if (tree[lastIndex] === undefined) {`,
+      },
+    ],
+  },
+  {
     file: `${TS_MLS}/parentHash.js`,
     original: "368995b18e6eb1ada4f674e68eb1634f90094cb084c489937c2d467951c2f9a2",
     replacements: [

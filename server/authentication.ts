@@ -45,6 +45,7 @@ export async function authenticate(
         equalBytes(known.deviceKey, deviceKey);
     },
   });
+  if (services.store.revokedAccount(verified.certificate.device) !== null) throw failed();
   // Nothing below waits: of two registrations that race for a name, an invite or a device id, one comes first.
   const fingerprint = fingerprintOf(services.crypto, verified.certificate.identityKey);
   const device: StoredDevice = {

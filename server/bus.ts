@@ -15,6 +15,8 @@ export interface Listener {
   wake(): void;
   /** The mailbox has refused a delivery or collapsed. */
   overflowed(result: PushResult): void;
+  /** The device is its account's no longer: the connection ends. */
+  revoked(): void;
   event(fields: ControlFields, blobs?: readonly Uint8Array[]): void;
   /** @returns false where the connection has too much queued to take it */
   receipt(receipt: Receipt): boolean;

@@ -66,6 +66,7 @@ function checkExternal(
   { caller, request }: { caller: Caller; request: CommitRequest },
 ): void {
   if (state.head.kind !== "channel") throw forbidden("only a channel can be joined from outside");
+  if (store.device(caller.device) === null) throw forbidden("the device was taken back");
   if (isBanned(store, state, caller.account)) throw forbidden("banned from the channel");
   if (request.add.length > 0 || request.remove.length > 1) {
     throw forbidden("a joiner may only replace itself");
@@ -125,8 +126,8 @@ function checkRemoved(
   { caller, request, device }: { caller: Caller; request: CommitRequest; device: DeviceId },
 ): void {
   if (request.external || state.members.has(device) || state.leavers.has(device)) return;
-  const owner = store.device(device)?.account;
-  if (owner !== undefined && (state.isAdmin(caller.account) || owner === caller.account)) return;
+  const owner = store.device(device)?.account ?? store.revokedAccount(device);
+  if (owner !== null && (state.isAdmin(caller.account) || owner === caller.account)) return;
   throw new AronaError("NOT_FOUND", "Cannot accept commit: it removes a device that is not in the group");
 }
 
@@ -149,14 +150,16 @@ function addedMember(
   return { device, account: stored.account };
 }
 
-/** The creator adds the other side (and own devices) while it is alone. */
+/** Own devices come in at any time; the creator adds the other side, once. */
 function checkDirectMessage(
   state: GroupState,
   { caller, request, added }: { caller: Caller; request: CommitRequest; added: readonly StoredMember[] },
 ): void {
   const { kind, creator, peer } = state.head;
   if (kind !== "dm" || added.every(({ device }) => isReplaced(state, request, device))) return;
-  if (caller.account !== creator || state.members.size !== 1) throw forbidden("a direct message is complete");
+  if (added.every(({ account }) => account === caller.account)) return;
+  const isAlone = [...state.members.values()].every(({ account }) => account === creator);
+  if (caller.account !== creator || !isAlone) throw forbidden("a direct message is complete");
   if (added.some(({ account }) => account !== creator && account !== peer)) {
     throw forbidden("a direct message has two accounts");
   }
@@ -188,7 +191,8 @@ function checkQuotas(
   for (const device of request.add) {
     const waiting = store.welcomes(device);
     const bytes = waiting.reduce((sum, welcome) => sum + welcome.bytes, request.welcome.length);
-    const own = waiting.filter(({ inviter }) => inviter === caller.account).length;
+    const isOwn = store.device(device)?.account === caller.account; // a further device comes into all conversations at once
+    const own = isOwn ? 0 : waiting.filter(({ inviter }) => inviter === caller.account).length;
     if (
       waiting.length >= MAX_WELCOMES_PER_DEVICE || own >= MAX_WELCOMES_PER_INVITER ||
       bytes > MAX_WELCOME_BYTES_PER_DEVICE

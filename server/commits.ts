@@ -68,6 +68,7 @@ function acceptCommit(services: Services, caller: Caller, request: CommitRequest
     },
     atMs: services.clock.now(),
   };
+  services.mailboxes.announce();
   if (!groups.commit(state, commit)) {
     throw new AronaError("CONFLICT", "Cannot accept commit: the group is at another epoch", {
       details: { epoch: state.epoch },
@@ -90,11 +91,13 @@ function acceptCommit(services: Services, caller: Caller, request: CommitRequest
         },
         { group: request.group, sender: "" },
       );
-      for (const recipient of audience) {
-        const result = services.bus.deliver(recipient, delivery);
-        if (result !== PushResult.QUEUED) services.log({ type: "mailbox_collapsed" });
-      }
-      deliverWelcomes(services, state, commit);
+      services.mailboxes.batch(() => {
+        for (const recipient of audience) {
+          const result = services.bus.deliver(recipient, delivery);
+          if (result !== PushResult.QUEUED) services.log({ type: "mailbox_collapsed" });
+        }
+        deliverWelcomes(services, state, commit);
+      });
     },
   };
 }

@@ -1,6 +1,7 @@
 /** One envelope on its way to many devices: its bytes exist once, mailboxes and connections share them. */
 
 import {
+  decodeDelivery,
   type Delivery,
   DELIVERY_AS_OBJECT,
   DeliveryKind,
@@ -10,16 +11,22 @@ import {
   type GroupId,
   objectFrames,
   type OutFrame,
+  toHex,
 } from "../proto/mod.ts";
 import { MAX_INLINE_PAYLOAD_BYTES } from "./limits.ts";
 import type { ReceiptCounter } from "./receipts.ts";
 
 const EMPTY = new Uint8Array();
+/** Where the envelope id is in an encoded delivery (PROTOCOL.md section 7), and where it ends. */
+const ENVELOPE_ID_PLACE = [25, 41] as const;
 
 /** What a mailbox queues; the same object for every recipient. */
 export class SharedDelivery {
   /** How many mailboxes hold it; kept by the mailbox store, which counts shared bytes once. */
   holders = 0;
+  /** Its row where a journal keeps mailboxes; 0 for none. Kept by the journal. */
+  row = 0;
+  #identity: string | null = null;
 
   /**
    * @param frame the MSG frame, the same for every recipient; null where {@link load} makes it when it is sent
@@ -38,6 +45,8 @@ export class SharedDelivery {
       readonly receipt?: ReceiptCounter | null;
       /** Envelope id, for a Welcome that the store forgets once it is acknowledged. */
       readonly envelope?: string;
+      /** The Welcome's epoch. */
+      readonly epoch?: number;
       /** Fetches what is too large to keep in memory; null when it is gone. */
       readonly load?: () => Delivery | null;
     } = NO_OPTIONS,
@@ -45,6 +54,40 @@ export class SharedDelivery {
 
   get ephemeral(): boolean {
     return this.options.ephemeral === true;
+  }
+
+  /** Tells whether two application messages are the same envelope of the same sender; nobody else's can have the same. */
+  get identity(): string {
+    return this.#identity ??= `${this.group} ${this.sender} ${
+      toHex(this.frame!.parts[0].subarray(...ENVELOPE_ID_PLACE))
+    }`;
+  }
+
+  /** The same once more, for a mailbox that it reaches behind what came later. */
+  copy(): SharedDelivery {
+    return new SharedDelivery(
+      this.kind,
+      this.group,
+      this.sender,
+      this.size,
+      this.atMs,
+      this.frame,
+      this.options,
+    );
+  }
+
+  /** The bytes that {@link restoreDelivery} makes it of again: as PROTOCOL.md section 7 has it, a Welcome without its payload. */
+  stored(): Uint8Array {
+    if (this.frame !== null) return this.frame.parts[0];
+    if (this.kind !== DeliveryKind.WELCOME) return encodeDelivery(this.options.load!()!);
+    return encodeDelivery({
+      kind: DeliveryKind.WELCOME,
+      group: fromHex(this.group),
+      epoch: this.options.epoch ?? 0,
+      envelope: fromHex(this.options.envelope!),
+      atMs: this.atMs,
+      payload: EMPTY,
+    });
   }
 
   /** The frames to send, for deliveries that have no shared one. */
@@ -103,6 +146,33 @@ export function gapDelivery(group: GroupId, atMs: number): SharedDelivery {
     },
     { group, sender: "" },
   );
+}
+
+/** A Welcome without its bytes. */
+export interface WelcomeHead {
+  readonly envelope: string;
+  readonly group: GroupId;
+  readonly epoch: number;
+  readonly atMs: number;
+}
+
+/**
+ * The delivery that {@link SharedDelivery.stored} gave these bytes for.
+ *
+ * @param options.welcome makes a Welcome that finds its payload elsewhere
+ * @throws {AronaError} `BAD_ENCODING`
+ */
+export function restoreDelivery(
+  stored: Uint8Array,
+  options: { sender: string; welcome: (head: WelcomeHead) => SharedDelivery },
+): SharedDelivery {
+  const delivery = decodeDelivery(stored);
+  const group = toHex(delivery.group) as GroupId;
+  if (delivery.kind !== DeliveryKind.WELCOME) {
+    return shareDelivery(delivery, { group, sender: options.sender });
+  }
+  const { epoch, atMs } = delivery;
+  return options.welcome({ envelope: toHex(delivery.envelope), group, epoch, atMs });
 }
 
 function deliveryFrames(delivery: Delivery, nextObjectNumber: () => number): OutFrame[] {

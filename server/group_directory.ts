@@ -19,6 +19,10 @@ export class GroupState {
   readonly leavers = new Map<DeviceId, StoredLeaver>();
   /** Devices that have lost their state and wait for another leaf. */
   readonly returners = new Map<DeviceId, Returner>();
+  /** How many devices of each account are members. */
+  readonly accounts = new Map<AccountName, number>();
+  /** Accounts with more than one. Never changed, but replaced, so that a message can keep what was true when it was sent. */
+  severalDevices: ReadonlySet<AccountName> = NOBODY;
   epoch: number;
   admins: ReadonlySet<string>;
   banned: ReadonlySet<string>;
@@ -33,7 +37,36 @@ export class GroupState {
   isAdmin(account: AccountName): boolean {
     return this.admins.has(account);
   }
+
+  /** Adds a member, or puts it in the place of the same device. */
+  admit(recipient: Recipient): void {
+    const { device, account } = recipient;
+    if (!this.members.has(device)) this.#count(account, 1);
+    this.members.set(device, recipient);
+    this.leavers.delete(device);
+  }
+
+  /** Forgets a member or a leaver. */
+  drop(device: DeviceId): void {
+    const member = this.members.get(device);
+    if (member !== undefined) this.#count(member.account, -1);
+    this.members.delete(device);
+    this.leavers.delete(device);
+  }
+
+  #count(account: AccountName, change: 1 | -1): void {
+    const count = (this.accounts.get(account) ?? 0) + change;
+    if (count === 0) this.accounts.delete(account);
+    else this.accounts.set(account, count);
+    if ((count > 1) === this.severalDevices.has(account)) return;
+    const several = new Set(this.severalDevices);
+    if (count > 1) several.add(account);
+    else several.delete(account);
+    this.severalDevices = several;
+  }
 }
+
+const NOBODY: ReadonlySet<AccountName> = new Set();
 
 /** All groups, loaded when they are first needed. */
 export class GroupDirectory {
@@ -99,9 +132,24 @@ export class GroupDirectory {
     state.leavers.set(leaver.device, leaver);
   }
 
+  /** Takes a device back: it leaves every group, with the statement as its reason. @returns the groups that somebody is left in */
+  revoke(leaver: StoredLeaver): GroupState[] {
+    const states = this.store.groupsOfDevice(leaver.device).map((group) => this.find(group)!);
+    this.store.revokeDevice(leaver);
+    return states.filter((state) => {
+      this.#drop(state, leaver.device);
+      if (state.members.size > 0) state.leavers.set(leaver.device, leaver);
+      else this.#forget(state.head.group);
+      return state.members.size > 0;
+    });
+  }
+
   delete(state: GroupState): void {
-    const { group } = state.head;
-    this.store.deleteGroup(group);
+    this.store.deleteGroup(state.head.group);
+    this.#forget(state.head.group);
+  }
+
+  #forget(group: GroupId): void {
     this.#groups.delete(group);
     this.bus.forget(group);
   }
@@ -118,14 +166,12 @@ export class GroupDirectory {
 
   #admit(state: GroupState, { device, account }: StoredMember): void {
     const recipient = this.recipients.get(device, account);
-    state.members.set(device, recipient);
-    state.leavers.delete(device);
+    state.admit(recipient);
     this.bus.subscribe(state.head.group, recipient);
   }
 
   #drop(state: GroupState, device: DeviceId): void {
-    state.members.delete(device);
-    state.leavers.delete(device);
+    state.drop(device);
     this.bus.unsubscribe(state.head.group, device);
   }
 }

@@ -63,6 +63,14 @@ export const MAILBOX_SENDER_SHARE = 4;
 export const MAX_MAILBOXES_BYTES = 536_870_912;
 /** Undelivered envelopes are dropped after this time. */
 export const MAILBOX_LIFETIME_MS = 7 * 86_400_000;
+/** Acknowledgements are in the mailbox file after this time. */
+export const MAILBOX_DISK_ACKNOWLEDGE_MS = 50;
+/** A mailbox file that could not be written is tried again after so many sweeps, then after twice as many, up to an hour's. */
+export const MAILBOX_DISK_RETRY_SWEEPS = 1;
+/** Sweeps of an hour. */
+export const MAX_MAILBOX_DISK_RETRY_SWEEPS = 240;
+/** Free pages that a sweep gives back to the disk. */
+export const MAILBOX_DISK_VACUUM_PAGES = 4_096;
 /** Receipts kept for a sender that is away. */
 export const MAX_WAITING_RECEIPTS = 256;
 
@@ -103,6 +111,10 @@ export const ERRAND_INTERVAL_MS = 10_000;
 export const MAX_ACCOUNTS = 100_000;
 /** Devices of an account. */
 export const MAX_DEVICES_PER_ACCOUNT = 16;
+/** Devices that an account has taken back; their ids are kept, so that they never log in again. */
+export const MAX_REVOKED_PER_ACCOUNT = 1_024;
+/** Rendezvous that are open at once, for devices that are to be added. */
+export const MAX_RENDEZVOUS = 4_096;
 /** One KeyPackage. */
 export const MAX_KEY_PACKAGE_BYTES = 65_536;
 /** How long the highest login numbers may be in memory only. */

@@ -16,6 +16,8 @@ export type SessionEnd =
   | "protocol" //       the peer broke the protocol
   | "auth_timeout"
   | "auth_failed"
+  | "linked" //         a further device was passed its certificates
+  | "revoked" //        its account has taken the device back
   | "replaced" //       a newer connection of the same device
   | "stalled" //        it did not read or did not acknowledge
   | "silent"
@@ -33,6 +35,8 @@ export type RelayLogEvent =
   | { readonly type: "relay_key_rotated" }
   | { readonly type: "document_signed"; readonly sequence: number }
   | { readonly type: "mailbox_collapsed" }
+  | { readonly type: "mailbox_disk_failed"; readonly error: unknown }
+  | { readonly type: "mailbox_disk_restored" }
   | { readonly type: "internal_error"; readonly where: string; readonly error: unknown };
 
 /** Takes the relay's log events. It must not throw. */

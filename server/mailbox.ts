@@ -4,12 +4,14 @@
  *     [ acknowledged | sent, not acknowledged | waiting ]
  *                    ^ first                  ^ cursor
  *
- * Deliveries are numbered by their place in the queue, from a number that never goes back while the mailbox lives. Adapter:
- * memory_mailbox.ts; tests/suites/mailbox_suite.ts says what every adapter does.
+ * Deliveries are numbered by their place in the queue, from a number that never goes back while the mailbox keeps its id. Adapters:
+ * memory_mailbox.ts, and sqlite_mailbox.ts, which keeps the same queues in a file too; tests/suites/mailbox_suite.ts says what every
+ * adapter does.
  */
 
 import type { DeviceId } from "../proto/mod.ts";
 import type { SharedDelivery } from "./delivery.ts";
+import type { ReceiptCounter } from "./receipts.ts";
 
 /** What became of a delivery. */
 export const PushResult = {
@@ -29,6 +31,8 @@ export type PushResult = typeof PushResult[keyof typeof PushResult];
 
 /** A mailbox as a new connection finds it. */
 export interface MailboxState {
+  /** 16 lower-case hexadecimal digits, random when the mailbox was made. Under another id the numbering has begun anew. */
+  readonly id: string;
   /** Number of the first delivery that is not acknowledged, or of the next one to come. */
   readonly next: number;
   readonly backlog: number;
@@ -40,7 +44,8 @@ export interface MailboxState {
 export interface Mailbox {
   /**
    * Takes a delivery in or says why not. Commits, Welcomes and markers are never refused as full. A message that is refused leaves one
-   * marker for its group at the end, until the device has that.
+   * marker for its group at the end, until the device has that. A message that the mailbox still has from before a restart, sent again
+   * by its sender, is queued already: it keeps its place, and the newer receipt counts.
    */
   push(delivery: SharedDelivery): PushResult;
   /** Begins a connection: everything not acknowledged is waiting again. */
@@ -50,10 +55,10 @@ export interface Mailbox {
   /**
    * The device has stored every delivery numbered under `upTo`.
    *
-   * @param onStored called for each delivery that leaves the queue
+   * @param onStored called for each delivery that leaves the queue, with the count of its receipts where its sender wants any
    * @throws {AronaError} `BAD_FRAME` where `upTo` is beyond what was sent
    */
-  acknowledge(upTo: number, onStored: (delivery: SharedDelivery) => void): void;
+  acknowledge(upTo: number, onStored: OnStored): void;
   /** The device knows of the gap: it acknowledged something or asked for its groups. */
   settle(): void;
   /** Ends a connection: what was only for a connected device goes. */
@@ -66,6 +71,9 @@ export interface Mailbox {
   readonly waiting: number;
 }
 
+/** Hears of a delivery that its device has stored. */
+export type OnStored = (delivery: SharedDelivery, receipt: ReceiptCounter | null) => void;
+
 /** All mailboxes of a relay. */
 export interface MailboxStore {
   /**
@@ -76,6 +84,17 @@ export interface MailboxStore {
   mailbox(device: DeviceId, options: { gap: boolean }): Mailbox;
   /** Drops undelivered envelopes from before `beforeMs` out of mailboxes that nobody reads now; Welcomes stay. */
   expire(beforeMs: number): void;
+  /** Runs `action`. What it changes in mailboxes is kept as one: once this returns, all of it or, where keeping fails, none. */
+  batch<T>(action: () => T): T;
+  /**
+   * Something is about to be written elsewhere that mailboxes hear of in the next {@link batch}. Should the relay end in between, then
+   * every mailbox has a gap.
+   */
+  announce(): void;
+  /** Called now and then: wipes what has been delivered where it may still lie, and tries again what has failed. */
+  tidy(): void;
+  /** Ends the store once no relay uses it. Safe to call again. */
+  close(): void;
   /** Bytes held, a shared delivery counted once. */
   readonly bytes: number;
   readonly size: number;

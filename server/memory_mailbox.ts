@@ -1,6 +1,9 @@
-/** MailboxStore in memory: queues of references to shared deliveries. */
+/**
+ * MailboxStore in memory: queues of references to shared deliveries. With a journal they are kept beyond the process as well; the queues
+ * are these all the same.
+ */
 
-import { AronaError, DeliveryKind, type DeviceId, type GroupId } from "../proto/mod.ts";
+import { AronaError, DeliveryKind, type DeviceId, type GroupId, toHex } from "../proto/mod.ts";
 import { gapDelivery, type SharedDelivery } from "./delivery.ts";
 import {
   MAILBOX_RESERVE_ENTRIES,
@@ -9,7 +12,9 @@ import {
   MAX_MAILBOX_ENTRIES,
   MAX_MAILBOXES_BYTES,
 } from "./limits.ts";
-import { type Mailbox, type MailboxState, type MailboxStore, PushResult } from "./mailbox.ts";
+import { type Mailbox, type MailboxState, type MailboxStore, type OnStored, PushResult } from "./mailbox.ts";
+import type { JournaledMailbox, MailboxJournal } from "./mailbox_journal.ts";
+import type { ReceiptCounter } from "./receipts.ts";
 
 /** Bounds of the mailboxes, to be made small by tests. */
 export interface MailboxLimits {
@@ -28,14 +33,19 @@ const DEFAULT_LIMITS: MailboxLimits = {
 };
 /** The queue's array is compacted when so many acknowledged places are at its front. */
 const COMPACT_AFTER = 256;
+const MAILBOX_ID_BYTES = 8;
 
-/** Mailboxes that last as long as the process. */
+/** What a journal knows of a mailbox that goes on. */
+export type RestoredMailbox = Pick<JournaledMailbox, "number" | "device" | "id" | "next" | "gap" | "lastRow">;
+
+/** Mailboxes that last as long as the process, or as their journal. */
 export class MemoryMailboxStore implements MailboxStore {
   readonly limits: MailboxLimits;
   readonly #mailboxes = new Map<DeviceId, MemoryMailbox>();
   #bytes = 0;
+  #lastNumber = 0;
 
-  constructor(limits: Partial<MailboxLimits> = {}) {
+  constructor(limits: Partial<MailboxLimits> = {}, readonly journal: MailboxJournal | null = null) {
     this.limits = { ...DEFAULT_LIMITS, ...limits };
   }
 
@@ -50,14 +60,47 @@ export class MemoryMailboxStore implements MailboxStore {
   mailbox(device: DeviceId, options: { gap: boolean }): Mailbox {
     let mailbox = this.#mailboxes.get(device);
     if (mailbox === undefined) {
-      mailbox = new MemoryMailbox(this, options.gap);
-      this.#mailboxes.set(device, mailbox);
+      mailbox = this.restore({
+        number: this.#lastNumber + 1,
+        device,
+        id: newMailboxId(),
+        next: 0,
+        gap: options.gap,
+        lastRow: 0,
+      });
+      this.journal?.created(mailbox);
     }
     return mailbox;
   }
 
+  /** Goes on with a mailbox as its journal has it; what waits in it follows by {@link MemoryMailbox.restore}. */
+  restore(state: RestoredMailbox): MemoryMailbox {
+    const mailbox = new MemoryMailbox(this, state);
+    this.#mailboxes.set(state.device, mailbox);
+    this.#lastNumber = Math.max(this.#lastNumber, state.number);
+    return mailbox;
+  }
+
   expire(beforeMs: number): void {
-    for (const mailbox of this.#mailboxes.values()) mailbox.expire(beforeMs);
+    this.batch(() => {
+      for (const mailbox of this.#mailboxes.values()) mailbox.expire(beforeMs);
+    });
+  }
+
+  batch<T>(action: () => T): T {
+    return this.journal === null ? action() : this.journal.batch(action);
+  }
+
+  announce(): void {
+    this.journal?.announce();
+  }
+
+  tidy(): void {
+    this.journal?.tidy(this.#mailboxes.values());
+  }
+
+  close(): void {
+    this.journal?.close();
   }
 
   /** Counts a delivery in that a mailbox has taken. */
@@ -66,17 +109,19 @@ export class MemoryMailboxStore implements MailboxStore {
   }
 
   release(delivery: SharedDelivery): void {
-    if (--delivery.holders === 0) this.#bytes -= delivery.size;
+    if (--delivery.holders > 0) return;
+    this.#bytes -= delivery.size;
+    if (delivery.row !== 0) this.journal?.released(delivery);
   }
 }
 
-class MemoryMailbox implements Mailbox {
+class MemoryMailbox implements Mailbox, JournaledMailbox {
   #queue: SharedDelivery[] = [];
   /** Place of the first delivery that is not acknowledged, and of the first that waits. */
   #first = 0;
   #cursor = 0;
   /** Number of the delivery at place 0. */
-  #base = 0;
+  #base: number;
   /** Bytes of the envelopes; markers and Welcomes have their own reserve of {@link #reserved} places. */
   #bytes = 0;
   #reserved = 0;
@@ -84,9 +129,53 @@ class MemoryMailbox implements Mailbox {
   readonly #marked = new Set<GroupId>();
   #gap: boolean;
   #open = false;
+  /**
+   * Messages that were queued before a restart, by {@link SharedDelivery.identity}, with the receipts that their senders have asked for
+   * since: only those are sent again while they are queued, because a client sends again what an earlier run of the relay accepted.
+   * Null where there are none, as always without a journal.
+   */
+  #restored: Map<string, ReceiptCounter | null> | null = null;
+  readonly number: number;
+  readonly device: DeviceId;
+  readonly id: string;
+  lastRow: number;
 
-  constructor(private readonly store: MemoryMailboxStore, gap: boolean) {
-    this.#gap = gap;
+  constructor(private readonly store: MemoryMailboxStore, state: RestoredMailbox) {
+    this.number = state.number;
+    this.device = state.device;
+    this.id = state.id;
+    this.lastRow = state.lastRow;
+    this.#base = state.next;
+    this.#gap = state.gap;
+  }
+
+  get next(): number {
+    return this.#base + this.#first;
+  }
+
+  get gap(): boolean {
+    return this.#gap;
+  }
+
+  *kept(): Iterable<SharedDelivery> {
+    for (let i = this.#first; i < this.#queue.length; i++) {
+      if (!this.#queue[i].ephemeral) yield this.#queue[i];
+    }
+  }
+
+  /** Puts back what its journal has, in order. */
+  restore(delivery: SharedDelivery): void {
+    this.#enter(delivery);
+    this.lastRow = delivery.row;
+    if (delivery.kind !== DeliveryKind.APPLICATION) return;
+    this.#restored ??= new Map();
+    this.#restored.set(delivery.identity, null);
+  }
+
+  /** What its journal had cannot be put back. */
+  lose(): this {
+    this.#gap = true;
+    return this;
   }
 
   get unacknowledged(): number {
@@ -98,6 +187,12 @@ class MemoryMailbox implements Mailbox {
   }
 
   push(delivery: SharedDelivery): PushResult {
+    const { journal } = this.store;
+    return journal === null ? this.#push(delivery) : journal.batch(() => this.#push(delivery));
+  }
+
+  #push(delivery: SharedDelivery): PushResult {
+    if (this.#restored !== null && this.#isAgain(delivery)) return PushResult.QUEUED;
     const limits = this.store.limits;
     const length = this.#queue.length - this.#first - this.#reserved;
     const fits = length < limits.entries && this.#bytes + delivery.size <= limits.bytes;
@@ -121,31 +216,42 @@ class MemoryMailbox implements Mailbox {
   }
 
   open(): MailboxState {
+    this.store.journal?.flush();
     this.#cursor = this.#first;
     this.#open = true;
-    return { next: this.#base + this.#first, backlog: this.#queue.length - this.#first, gap: this.#gap };
+    return { id: this.id, next: this.next, backlog: this.#queue.length - this.#first, gap: this.#gap };
   }
 
   take(): SharedDelivery | null {
     return this.#cursor < this.#queue.length ? this.#queue[this.#cursor++] : null;
   }
 
-  acknowledge(upTo: number, onStored: (delivery: SharedDelivery) => void): void {
+  acknowledge(upTo: number, onStored: OnStored): void {
+    const { journal } = this.store;
+    if (journal === null) this.#acknowledge(upTo, onStored);
+    else {
+      journal.batch(() => {
+        this.#acknowledge(upTo, onStored);
+        journal.changed(this);
+      });
+    }
+  }
+
+  #acknowledge(upTo: number, onStored: OnStored): void {
     const place = upTo - this.#base;
     if (place > this.#cursor) {
       throw new AronaError("BAD_FRAME", "Cannot acknowledge: the deliveries were not sent yet");
     }
     while (this.#first < place) {
       const delivery = this.#queue[this.#first++];
-      this.#release(delivery);
-      onStored(delivery);
+      onStored(delivery, this.#release(delivery));
     }
     this.#gap = false;
     this.#compact();
   }
 
   settle(): void {
-    this.#gap = false;
+    if (this.#gap) this.#setGap(false);
   }
 
   close(): void {
@@ -168,11 +274,20 @@ class MemoryMailbox implements Mailbox {
       this.#first,
       (delivery) => delivery.kind === DeliveryKind.WELCOME || delivery.atMs >= beforeMs,
     );
-    if (expired > 0) this.#gap = true;
+    if (expired > 0) this.#setGap(true);
     this.#cursor = this.#first;
   }
 
   #append(delivery: SharedDelivery): void {
+    const { journal } = this.store;
+    if (journal === null || delivery.ephemeral) return this.#enter(delivery);
+    const held = delivery.row !== 0 && delivery.row <= this.lastRow ? delivery.copy() : delivery;
+    this.#enter(held);
+    journal.appended(this, held);
+    this.lastRow = held.row;
+  }
+
+  #enter(delivery: SharedDelivery): void {
     this.#queue.push(delivery);
     if (usesReserve(delivery)) this.#reserved++;
     else this.#bytes += delivery.size;
@@ -180,18 +295,38 @@ class MemoryMailbox implements Mailbox {
     this.store.hold(delivery);
   }
 
-  #release(delivery: SharedDelivery): void {
+  /** @returns the count of its receipts */
+  #release(delivery: SharedDelivery): ReceiptCounter | null {
     if (usesReserve(delivery)) this.#reserved--;
     else this.#bytes -= delivery.size;
     if (delivery.kind === DeliveryKind.GAP) this.#marked.delete(delivery.group);
     this.store.release(delivery);
+    const receipt = delivery.options.receipt ?? null;
+    if (this.#restored === null || delivery.kind !== DeliveryKind.APPLICATION) return receipt;
+    const later = this.#restored.get(delivery.identity) ?? null;
+    if (this.#restored.delete(delivery.identity) && this.#restored.size === 0) this.#restored = null;
+    return later ?? receipt;
+  }
+
+  /** Whether a message from before a restart was sent again; its sender then hears of the delivery from the newer count. */
+  #isAgain(delivery: SharedDelivery): boolean {
+    if (delivery.kind !== DeliveryKind.APPLICATION || delivery.ephemeral) return false;
+    const earlier = this.#restored!.get(delivery.identity);
+    if (earlier === undefined) return false;
+    this.#restored!.set(delivery.identity, delivery.options.receipt ?? earlier);
+    return true;
+  }
+
+  #setGap(gap: boolean): void {
+    this.#gap = gap;
+    this.store.journal?.changed(this);
   }
 
   /** The device learns by one marker that something of the group is missing here, unless what is missing was for now only. */
   #refuse(delivery: SharedDelivery, result: PushResult): PushResult {
     if (delivery.ephemeral || this.#marked.has(delivery.group)) return result;
     if (this.#reserved < MAILBOX_RESERVE_ENTRIES) this.#append(gapDelivery(delivery.group, delivery.atMs));
-    else this.#gap = true;
+    else this.#setGap(true);
     return result;
   }
 
@@ -219,7 +354,7 @@ class MemoryMailbox implements Mailbox {
   }
 
   #overflow(): PushResult {
-    this.#gap = true;
+    this.#setGap(true);
     return PushResult.OVERFLOW;
   }
 
@@ -236,6 +371,7 @@ class MemoryMailbox implements Mailbox {
         continue;
       }
       this.#wasMarker = delivery.kind === DeliveryKind.GAP;
+      if (delivery.row !== 0) this.store.journal?.dropped(this, delivery);
       this.#release(delivery);
     }
     const dropped = this.#queue.length - place;
@@ -251,6 +387,11 @@ class MemoryMailbox implements Mailbox {
     this.#queue = this.#queue.slice(this.#first);
     this.#first = 0;
   }
+}
+
+/** An id for a numbering that begins. */
+export function newMailboxId(): string {
+  return toHex(crypto.getRandomValues(new Uint8Array(MAILBOX_ID_BYTES)));
 }
 
 function usesReserve({ kind }: SharedDelivery): boolean {

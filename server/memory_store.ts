@@ -64,6 +64,7 @@ export class MemoryRelayStore implements RelayStore {
   readonly #accounts = new Map<string, StoredAccount>();
   readonly #devices = new Map<DeviceId, StoredDevice>();
   readonly #logins = new Map<DeviceId, number>();
+  readonly #revoked = new Map<DeviceId, AccountName>();
   readonly #invites = new Map<string, number>();
   readonly #keyPackages = new Map<DeviceId, Map<number, MemoryKeyPackages>>();
   readonly #groups = new Map<GroupId, MemoryGroup>();
@@ -140,6 +141,32 @@ export class MemoryRelayStore implements RelayStore {
 
   saveLogins(logins: ReadonlyMap<DeviceId, number>): void {
     for (const [device, login] of logins) this.#logins.set(device, login);
+  }
+
+  revokeDevice(leaver: StoredLeaver): void {
+    const { device, account } = leaver;
+    for (const [id, group] of this.#groups) {
+      if (group.members.delete(device)) {
+        if (group.members.size === 0) this.deleteGroup(id);
+        else group.leavers.set(device, leaver);
+      }
+      const before = group.undo?.devices.get(device);
+      if (group.undo === null || before?.member === undefined) continue;
+      const devices = new Map(group.undo.devices).set(device, { leaver });
+      group.undo = { ...group.undo, devices };
+    }
+    for (const { envelope } of this.welcomes(device)) this.#dropWelcome(device, envelope);
+    this.#keyPackages.delete(device);
+    this.#devices.delete(device);
+    this.#revoked.set(device, account);
+  }
+
+  revokedAccount(device: DeviceId): AccountName | null {
+    return this.#revoked.get(device) ?? null;
+  }
+
+  revokedCount(account: string): number {
+    return [...this.#revoked.values()].filter((other) => other === account).length;
   }
 
   addInvite(invite: Uint8Array, options: { expiresAtMs: number; nowMs: number; limit: number }): boolean {

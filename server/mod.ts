@@ -2,16 +2,22 @@
 
 export type { Bus, Listener as BusListener, Published, Recipient } from "./bus.ts";
 export { InProcessBus } from "./bus.ts";
-export type { SharedDelivery } from "./delivery.ts";
+export type { SharedDelivery, WelcomeHead } from "./delivery.ts";
 export * from "./limits.ts";
 export type { RefusalReason, RelayLog, RelayLogEvent, SessionEnd } from "./log.ts";
 export type { Mailbox, MailboxState, MailboxStore } from "./mailbox.ts";
 export { PushResult } from "./mailbox.ts";
 export { type MailboxLimits, MemoryMailboxStore } from "./memory_mailbox.ts";
 export { MemoryRelayStore } from "./memory_store.ts";
+export { welcomeDelivery } from "./recipients.ts";
 export { startRelay } from "./relay.ts";
 export type { RelayOptions, RelayStats, RunningRelay } from "./relay_options.ts";
 export type { RelayCounters } from "./services.ts";
 export { Registration } from "./registration.ts";
+export {
+  openSqliteMailboxStore,
+  retireSqliteMailboxStore,
+  type SqliteMailboxOptions,
+} from "./sqlite_mailbox.ts";
 export { openSqliteRelayStore } from "./sqlite_store.ts";
 export type * from "./store.ts";

@@ -1,27 +1,64 @@
-/** Counts which devices have stored an envelope, and tells its sender: at the first, and when all that it waits for have it. */
+/**
+ * Counts which devices have stored an envelope, and tells its sender: at the first, when everybody has it on one device, and when all
+ * devices have it that it waits for.
+ */
 
-import { type DeviceId, encodeReceipt, type OutFrame, type Receipt, toHex } from "../proto/mod.ts";
+import {
+  type AccountName,
+  type DeviceId,
+  encodeReceipt,
+  type OutFrame,
+  type Receipt,
+  toHex,
+} from "../proto/mod.ts";
 import { MAX_WAITING_RECEIPTS } from "./limits.ts";
 
 /** The count for one envelope. */
 export class ReceiptCounter {
-  #delivered = 0;
+  #devices = 0;
+  #people = 0;
   #queued = 0;
-  #of = 0;
+  #ofDevices = 0;
+  #ofPeople = 0;
+  /** Accounts with several devices of which one has it; most messages never need it. */
+  #counted: Set<AccountName> | null = null;
 
-  constructor(readonly senderDevice: DeviceId, readonly envelope: Uint8Array) {}
+  constructor(
+    readonly sender: { readonly device: DeviceId; readonly account: AccountName },
+    readonly envelope: Uint8Array,
+    /** Accounts with more than one device in the group, when the envelope was sent. */
+    private readonly several: ReadonlySet<AccountName>,
+  ) {}
 
-  /** Sets how many devices the envelope is queued for, and how many it was for: with those whose mailbox was full. */
-  expect(queued: number, of: number): void {
-    this.#queued = queued;
-    this.#of = of;
+  /** Sets how many devices the envelope is queued for, how many it was for (with those whose mailbox was full), and how many people. */
+  expect(expected: { queued: number; ofDevices: number; ofPeople: number }): void {
+    this.#queued = expected.queued;
+    this.#ofDevices = expected.ofDevices;
+    this.#ofPeople = expected.ofPeople;
   }
 
-  /** One more device has it. @returns the receipt to send now, or null */
-  count(): Receipt | null {
-    this.#delivered++;
-    if (this.#delivered !== 1 && this.#delivered !== this.#queued) return null;
-    return { envelope: this.envelope, delivered: this.#delivered, of: this.#of };
+  /** One more device of `account` has it. @returns the receipt to send now, or null */
+  count(account: AccountName): Receipt | null {
+    this.#devices++;
+    const isNew = account !== this.sender.account && this.#isFirstOf(account);
+    if (isNew) this.#people++;
+    const isDue = this.#devices === 1 || this.#devices === this.#queued ||
+      (isNew && this.#people === this.#ofPeople);
+    if (!isDue) return null;
+    return {
+      envelope: this.envelope,
+      devices: this.#devices,
+      ofDevices: this.#ofDevices,
+      people: this.#people,
+      ofPeople: this.#ofPeople,
+    };
+  }
+
+  #isFirstOf(account: AccountName): boolean {
+    if (!this.several.has(account)) return true;
+    this.#counted ??= new Set();
+    const before = this.#counted.size;
+    return this.#counted.add(account).size > before;
   }
 }
 

@@ -2,9 +2,9 @@
 
 import { type AccountName, DeliveryKind, type DeviceId, fromHex } from "../proto/mod.ts";
 import { Recipient } from "./bus.ts";
-import { SharedDelivery } from "./delivery.ts";
+import { SharedDelivery, type WelcomeHead } from "./delivery.ts";
 import type { MailboxStore } from "./mailbox.ts";
-import type { RelayStore, StoredWelcome } from "./store.ts";
+import type { RelayStore } from "./store.ts";
 
 /** Bytes that a waiting Welcome counts in a mailbox: it stays in the store until it is sent. */
 const WELCOME_ENTRY_BYTES = 256;
@@ -26,6 +26,17 @@ export class Recipients {
     return recipient;
   }
 
+  /** The device is gone: nothing that waits for it will be read. */
+  forget(device: DeviceId): void {
+    const mailbox = this.#byDevice.get(device)?.mailbox;
+    this.#byDevice.delete(device);
+    if (mailbox === undefined) return;
+    let { next } = mailbox.open();
+    while (mailbox.take() !== null) next++;
+    mailbox.acknowledge(next, () => {});
+    mailbox.close();
+  }
+
   find(device: DeviceId): Recipient | undefined {
     return this.#byDevice.get(device);
   }
@@ -35,12 +46,12 @@ const KNOWN = { registered: false };
 
 /** A Welcome as a delivery that fetches its bytes when it is sent. */
 export function welcomeDelivery(
-  store: RelayStore,
-  welcome: Pick<StoredWelcome, "envelope" | "group" | "epoch" | "atMs">,
+  store: Pick<RelayStore, "welcome">,
+  { envelope, group, epoch, atMs }: WelcomeHead,
 ): SharedDelivery {
-  const { envelope, group, epoch, atMs } = welcome;
   return new SharedDelivery(DeliveryKind.WELCOME, group, "", WELCOME_ENTRY_BYTES, atMs, null, {
     envelope,
+    epoch,
     load() {
       const payload = store.welcome(envelope);
       if (payload === null) return null;

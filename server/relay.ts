@@ -19,6 +19,7 @@ import { InProcessBus } from "./bus.ts";
 import { GroupDirectory } from "./group_directory.ts";
 import { Leaves } from "./leaves.ts";
 import { Logins } from "./logins.ts";
+import { Linking } from "./linking.ts";
 import {
   CLAIMS_PER_MINUTE,
   MAILBOX_LIFETIME_MS,
@@ -96,10 +97,12 @@ class Relay implements RunningRelay {
   /** Begins to accept connections and to keep the house. */
   run(): void {
     const { log, listener } = this.parts;
+    this.#expireMailboxes();
     if (listener !== null) this.#track(this.#acceptAll(listener));
     this.#every("sweep", SWEEP_INTERVAL_MS, () => {
       const nowMs = this.options.clock.monotonic();
       for (const session of this.#sessions) session.check(nowMs);
+      this.options.mailboxes.tidy();
     });
     this.#every("maintenance", MAINTENANCE_INTERVAL_MS, () => this.#maintain());
     log({ type: "started", address: this.address, fingerprint: this.fingerprint });
@@ -222,8 +225,12 @@ class Relay implements RunningRelay {
   }
 
   async #maintain(): Promise<void> {
-    this.options.mailboxes.expire(this.options.clock.now() - MAILBOX_LIFETIME_MS);
+    this.#expireMailboxes();
     if (await this.parts.identity.maintain()) this.#announce();
+  }
+
+  #expireMailboxes(): void {
+    this.options.mailboxes.expire(this.options.clock.now() - MAILBOX_LIFETIME_MS);
   }
 
   #announce(): void {
@@ -240,6 +247,7 @@ class Relay implements RunningRelay {
     for (const cancel of this.#timers.values()) cancel();
     this.#services.leaves.stop();
     this.#services.returns.stop();
+    this.#services.linking.stop();
     await Promise.allSettled([...this.#sessions].map((session) => session.shutDown()));
     for (const transport of this.#transports) transport.close();
     while (this.#serving.size > 0) await Promise.allSettled([...this.#serving]);
@@ -284,11 +292,13 @@ function createServices(options: RelayOptions, log: RelayLog): Services {
     clock,
     log,
     bus,
+    mailboxes,
     recipients,
     groups: new GroupDirectory(store, bus, recipients),
     leaves: new Leaves(clock),
     returns: new Returns(clock),
     logins: new Logins({ store, clock, log }),
+    linking: new Linking({ clock, recipients }),
     registration: new Registration({ store, clock, crypto }, options.inviteOnly ?? false),
     rates: {
       messages: limiter(

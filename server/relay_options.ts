@@ -13,6 +13,7 @@ export interface RelayOptions {
   readonly listen?: { readonly hostname: string; readonly port: number };
   /** Stays the caller's: close it after {@link RunningRelay.stop}. */
   readonly store: RelayStore;
+  /** The same. */
   readonly mailboxes: MailboxStore;
   readonly crypto: CryptoProvider;
   readonly clock: Clock;

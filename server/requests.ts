@@ -1,6 +1,7 @@
 /** Which handler answers which control request. */
 
 import { type AcceptedCommit, handleCommit } from "./commits.ts";
+import { revokeDevice } from "./devices.ts";
 import {
   createGroup,
   groupInformation,
@@ -13,6 +14,7 @@ import {
 } from "./groups.ts";
 import { claimKeys, lookupAccount, publishKeys } from "./keys.ts";
 import { part } from "./leaves.ts";
+import { answerRendezvous, openRendezvous } from "./linking.ts";
 import { refuseCommit } from "./refusals.ts";
 import { askToReturn } from "./returns.ts";
 import type { Request } from "./schema.ts";
@@ -42,7 +44,13 @@ export function handleRequest(
     case "keys.claim":
       return { answer: claimKeys(services, caller, request) };
     case "keys.lookup":
-      return { answer: lookupAccount(services, request.account) };
+      return { answer: lookupAccount(services, caller, request.account) };
+    case "keys.link":
+      return { answer: openRendezvous(services, caller, request.rendezvous) };
+    case "keys.link_answer":
+      return { answer: answerRendezvous(services, caller, request) };
+    case "keys.revoke":
+      return revokeDevice(services, caller, request.statement);
     case "join":
       return { answer: joinChannel(services, caller, request.channel) };
     case "part":

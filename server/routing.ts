@@ -1,4 +1,7 @@
-/** MSG: the hot path. One encoding for all recipients, no database, no JSON, nothing awaited. */
+/**
+ * MSG: the hot path. One encoding for all recipients, no JSON, nothing awaited; no database, or one transaction where mailboxes are kept
+ * on disk.
+ */
 
 import {
   AronaError,
@@ -58,7 +61,7 @@ export function routeMessage(services: Services, caller: Caller, submission: Sub
   const { group } = state.head;
   const receipt = (submission.flags & MessageFlag.RECEIPT) === 0
     ? null
-    : new ReceiptCounter(caller.device, submission.envelope.slice());
+    : new ReceiptCounter(caller, submission.envelope.slice(), state.severalDevices);
   const delivery = shareDelivery(
     {
       kind: DeliveryKind.APPLICATION,
@@ -70,13 +73,15 @@ export function routeMessage(services: Services, caller: Caller, submission: Sub
     },
     { group, sender: caller.account, ephemeral: (submission.flags & MessageFlag.EPHEMERAL) !== 0, receipt },
   );
-  const { queued, full } = services.bus.publish(group, delivery, caller.device);
+  const { queued, full } = services.mailboxes.batch(() =>
+    services.bus.publish(group, delivery, caller.device)
+  );
   services.counters.queued += queued;
   services.counters.refused += full;
   if (queued === 0 && full > 0) {
     throw new AronaError("QUOTA", "Cannot accept message: no mailbox has room", { details: { full } });
   }
-  receipt?.expect(queued, queued + full);
+  receipt?.expect({ queued, ofDevices: queued + full, ofPeople: state.accounts.size - 1 });
   services.counters.accepted++;
   return encodeAccepted({ request: submission.request, queued, full });
 }

@@ -13,11 +13,14 @@ import {
   MAX_GROUP_MEMBERS,
   MAX_GROUP_NAME_CHARACTERS,
   MAX_KEY_PACKAGES_PER_DEVICE,
+  MAX_LINK_BOX_BYTES,
   MAX_STATEMENT_BYTES,
   parseAccountName,
   parseChannelName,
   parseDeviceId,
   parseGroupId,
+  parseRendezvousId,
+  type RendezvousId,
 } from "../proto/mod.ts";
 import {
   MAX_ADMINS_PER_GROUP,
@@ -43,6 +46,14 @@ export interface AuthRequest {
   /** Counted by the device. */
   readonly login: number | null;
   readonly blobs: readonly Uint8Array[];
+}
+
+/** LINK. */
+export interface LinkRequest {
+  readonly id: number;
+  readonly rendezvous: RendezvousId;
+  readonly pow: string;
+  readonly box: Uint8Array;
 }
 
 /** A change of a group. */
@@ -96,8 +107,17 @@ export type Request =
     /** Whether the unused ones go. */
     readonly replace: boolean;
   }
-  | { readonly kind: "keys.claim"; readonly account: AccountName; readonly suite: number }
+  | {
+    readonly kind: "keys.claim";
+    readonly account: AccountName;
+    readonly suite: number;
+    /** Only of these devices. */
+    readonly devices: readonly DeviceId[] | null;
+  }
   | { readonly kind: "keys.lookup"; readonly account: AccountName }
+  | { readonly kind: "keys.link"; readonly rendezvous: RendezvousId | null }
+  | { readonly kind: "keys.link_answer"; readonly rendezvous: RendezvousId; readonly box: Uint8Array }
+  | { readonly kind: "keys.revoke"; readonly statement: Uint8Array }
   | { readonly kind: "join"; readonly channel: ChannelName }
   | { readonly kind: "part"; readonly group: GroupId; readonly statement: Uint8Array | null }
   | CreateRequest
@@ -133,12 +153,22 @@ export function parseAuth(control: Control): AuthRequest {
   if (fields.register === undefined) return { id, account, register: null, login, blobs };
   const register = fields.register as ControlFields | null;
   if (typeof register !== "object" || register === null) throw bad("register");
-  const { pow, invite } = register;
-  if (typeof pow !== "string" || !/^[0-9a-f]{16}$/.test(pow)) throw bad("register.pow");
+  const { invite } = register;
+  const pow = powNonce(register.pow, "register.pow");
   if (invite !== undefined && (typeof invite !== "string" || invite.length > MAX_INVITE_CHARACTERS)) {
     throw bad("register.invite");
   }
   return { id, account, register: { pow, invite: invite ?? null }, login, blobs };
+}
+
+/** @throws {AronaError} `BAD_REQUEST`, `TOO_LARGE` */
+export function parseLink({ fields, blobs }: Control): LinkRequest {
+  return {
+    id: parseRequestId(fields),
+    rendezvous: rendezvous(fields),
+    pow: powNonce(fields.pow, "pow"),
+    box: onlyBlob(blobs, MAX_LINK_BOX_BYTES),
+  };
 }
 
 /**
@@ -185,9 +215,20 @@ function parseKeys(fields: ControlFields, blobs: readonly Uint8Array[]): Request
         kind: "keys.claim",
         account: named(() => parseAccountName(fields.account)),
         suite: suite(fields),
+        devices: fields.devices === undefined ? null : devices(fields, "devices"),
       };
     case "lookup":
       return { kind: "keys.lookup", account: named(() => parseAccountName(fields.account)) };
+    case "link":
+      return { kind: "keys.link", rendezvous: fields.rendezvous === undefined ? null : rendezvous(fields) };
+    case "link_answer":
+      return {
+        kind: "keys.link_answer",
+        rendezvous: rendezvous(fields),
+        box: onlyBlob(blobs, MAX_LINK_BOX_BYTES),
+      };
+    case "revoke":
+      return { kind: "keys.revoke", statement: onlyBlob(blobs, MAX_STATEMENT_BYTES) };
     default:
       throw unsupported();
   }
@@ -281,6 +322,20 @@ function groupId(fields: ControlFields): GroupId {
 
 function epoch(fields: ControlFields): number {
   return integer(fields, "epoch", { min: 0, max: Number.MAX_SAFE_INTEGER });
+}
+
+function powNonce(value: unknown, field: string): string {
+  if (typeof value !== "string" || !/^[0-9a-f]{16}$/.test(value)) throw bad(field);
+  return value;
+}
+
+function rendezvous(fields: ControlFields): RendezvousId {
+  return named(() => parseRendezvousId(fields.rendezvous));
+}
+
+function onlyBlob(blobs: readonly Uint8Array[], limit: number): Uint8Array {
+  if (blobs.length !== 1) throw bad("blobs");
+  return blob(blobs, 0, limit);
 }
 
 function hash(fields: ControlFields): Uint8Array {

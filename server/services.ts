@@ -5,7 +5,9 @@ import type { Bus, Recipient } from "./bus.ts";
 import type { GroupDirectory } from "./group_directory.ts";
 import type { Leaves } from "./leaves.ts";
 import type { Logins } from "./logins.ts";
+import type { Linking } from "./linking.ts";
 import type { RelayLog } from "./log.ts";
+import type { MailboxStore } from "./mailbox.ts";
 import type { RateLimiter } from "./rate_limit.ts";
 import type { Recipients } from "./recipients.ts";
 import type { Registration } from "./registration.ts";
@@ -19,11 +21,13 @@ export interface Services {
   readonly clock: Clock;
   readonly log: RelayLog;
   readonly bus: Bus;
+  readonly mailboxes: MailboxStore;
   readonly recipients: Recipients;
   readonly groups: GroupDirectory;
   readonly leaves: Leaves;
   readonly returns: Returns;
   readonly logins: Logins;
+  readonly linking: Linking;
   readonly registration: Registration;
   readonly rates: {
     readonly messages: RateLimiter;

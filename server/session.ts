@@ -26,6 +26,7 @@ import {
 import { authenticate, type AuthenticatedDevice } from "./authentication.ts";
 import type { Listener } from "./bus.ts";
 import type { SharedDelivery } from "./delivery.ts";
+import { announceDevices } from "./devices.ts";
 import { Feed } from "./feed.ts";
 import {
   MAX_REFUSALS_IN_ROW,
@@ -33,8 +34,10 @@ import {
   PING_AFTER_MS,
   SILENCE_TIMEOUT_MS,
 } from "./limits.ts";
+import { handleLink } from "./linking.ts";
 import type { SessionEnd } from "./log.ts";
-import type { PushResult } from "./mailbox.ts";
+import type { OnStored, PushResult } from "./mailbox.ts";
+import type { ReceiptCounter } from "./receipts.ts";
 import { welcomeDelivery } from "./recipients.ts";
 import { type Handled, handleRequest } from "./requests.ts";
 import { parseSubmission, routeMessage } from "./routing.ts";
@@ -81,6 +84,11 @@ export async function openSession(
   try {
     const [first, ...pending] = await connection.receive() ?? [];
     if (first === undefined) return { reason: "bye" };
+    if (first.type === FrameType.LINK) {
+      const control = decodeControl(first.body, new ObjectAssembler());
+      id = parseRequestId(control.fields);
+      return { reason: await handleLink(services, connection, control) ? "linked" : "cut" };
+    }
     if (first.type !== FrameType.AUTH) {
       await connection.close({ code: "AUTH_FAILED" });
       return { reason: "protocol" };
@@ -90,6 +98,9 @@ export async function openSession(
     const request = parseAuth(control);
     const device = await authenticate(services, connection, request);
     if (connection.closed) return { reason: "cut" };
+    if (services.store.device(device.device.device) === null) { // taken back this very moment
+      throw new AronaError("AUTH_FAILED", "Cannot log in: the device was taken back");
+    }
     const { login } = request;
     return { session: new Session(services, connection, { device, login, authId: id }), pending };
   } catch (error) {
@@ -117,7 +128,7 @@ export class Session implements Listener {
   readonly registered: boolean;
   readonly #feed: Feed;
   readonly #objects = new ObjectAssembler();
-  readonly #onStored = (delivery: SharedDelivery) => this.#stored(delivery);
+  readonly #onStored: OnStored = (delivery, receipt) => this.#stored(delivery, receipt);
   #refusalsInRow = 0;
   #result: SessionResult | null = null;
 
@@ -197,6 +208,11 @@ export class Session implements Listener {
     this.#say("replaced", "CONFLICT");
   }
 
+  revoked(): void {
+    this.#detach();
+    this.#say("revoked", "AUTH_FAILED");
+  }
+
   /** The relay stops. */
   async shutDown(): Promise<void> {
     this.#detach();
@@ -212,12 +228,13 @@ export class Session implements Listener {
     for (const welcome of store.welcomes(this.caller.device)) {
       if (!recipient.mailbox.holds(welcome.envelope)) recipient.mailbox.push(welcomeDelivery(store, welcome));
     }
-    const { next, backlog, gap } = recipient.mailbox.open();
+    const { id: mailbox, next, backlog, gap } = recipient.mailbox.open();
     const keyPackages = Object.fromEntries(store.keyPackageCounts(this.caller.device));
     this.#queueControl(FrameType.AUTH_OK, {
       id: authId,
       device: this.caller.device,
       registered: device.registered,
+      mailbox,
       next,
       backlog,
       gap,
@@ -228,6 +245,9 @@ export class Session implements Listener {
     recipient.listener = this;
     this.connection.queue(...recipient.waitingReceipts?.take() ?? []);
     this.#feed.pump();
+    if (device.newDevice && !device.registered) {
+      announceDevices(this.services, this.caller.account, this.caller.device);
+    }
     for (const group of store.groupsOfDevice(this.caller.device)) {
       const state = groups.find(group);
       if (state !== null && state.leavers.size > 0) leaves.memberConnected(state);
@@ -314,14 +334,14 @@ export class Session implements Listener {
     }
   }
 
-  #stored(delivery: SharedDelivery): void {
+  #stored(delivery: SharedDelivery, receipt: ReceiptCounter | null): void {
     this.services.counters.delivered++;
-    const { receipt, envelope } = delivery.options;
+    const { envelope } = delivery.options;
     if (delivery.kind === DeliveryKind.WELCOME && envelope !== undefined) {
       this.services.store.forgetWelcome(this.caller.device, envelope);
     }
-    const news = receipt?.count() ?? null;
-    if (news !== null) this.services.recipients.find(receipt!.senderDevice)?.receipt(news);
+    const news = receipt?.count(this.caller.account) ?? null;
+    if (news !== null) this.services.recipients.find(receipt!.sender.device)?.receipt(news);
   }
 
   #queueControl(type: FrameType, fields: ControlFields, blobs: readonly Uint8Array[]): void {

@@ -1,18 +1,33 @@
-/** One SQLite file as the relay uses it: prepared statements by their text, transactions, errors that a person understands. */
+/** An SQLite file as the relay uses it: prepared statements by their text, transactions, errors that a person understands. */
 
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 import { AronaError } from "../proto/mod.ts";
-import { migrate } from "./sqlite_migrations.ts";
+import { migrate, RELAY_MIGRATIONS } from "./sqlite_migrations.ts";
 
 /** A row by column name. */
 export type Row = Record<string, unknown>;
 
-const PRAGMAS = `
-  PRAGMA journal_mode = WAL;
-  PRAGMA synchronous = FULL;
-  PRAGMA foreign_keys = ON;
-  PRAGMA busy_timeout = 2000;
-`;
+/** What kind of file it is. */
+export interface SqliteSchema {
+  /** For errors. */
+  readonly what: string;
+  readonly pragmas: string;
+  readonly migrations: readonly string[];
+  /** What helps where SQLite refuses the file. */
+  readonly hint: string;
+}
+
+const RELAY_SCHEMA: SqliteSchema = {
+  what: "relay database",
+  pragmas: `
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = FULL;
+    PRAGMA foreign_keys = ON;
+    PRAGMA busy_timeout = 2000;
+  `,
+  migrations: RELAY_MIGRATIONS,
+  hint: "Check that the data folder can be written and that no other relay uses it.",
+};
 
 /**
  * An open database at the newest schema. Parameters are plain `?`: the oldest supported runtime does not bind numbered ones, nor does it
@@ -28,31 +43,31 @@ export class SqliteDatabase {
    * @param path a file, or `:memory:`
    * @throws {AronaError} `CORRUPT_STORE`
    */
-  static open(path: string): SqliteDatabase {
+  static open(path: string, schema: SqliteSchema = RELAY_SCHEMA): SqliteDatabase {
     let database: DatabaseSync | undefined;
     try {
-      // The file holds the relay's private keys; SQLite gives its own helper files the same mode.
+      // The relay database holds private keys; SQLite gives its own helper files the same mode.
       if (path !== ":memory:") Deno.openSync(path, { create: true, write: true, mode: 0o600 }).close();
       database = new DatabaseSync(path);
-      database.exec(PRAGMAS);
-      migrate(database);
+      database.exec(schema.pragmas);
+      migrate(database, schema.migrations, schema);
       return new SqliteDatabase(database);
     } catch (cause) {
       database?.close();
       if (cause instanceof AronaError) throw cause;
-      throw new AronaError("CORRUPT_STORE", "Cannot open relay database: SQLite refuses the file", {
+      throw new AronaError("CORRUPT_STORE", `Cannot open ${schema.what}: SQLite refuses the file`, {
         cause,
-        hint: "Check that the data folder can be written and that no other relay uses it.",
+        hint: schema.hint,
       });
     }
   }
 
   /** Runs `action` as one transaction; what it throws undoes everything. */
   transaction<T>(action: () => T): T {
-    this.database.exec("BEGIN IMMEDIATE");
+    this.run("BEGIN IMMEDIATE");
     try {
       const result = action();
-      this.database.exec("COMMIT");
+      this.run("COMMIT");
       return result;
     } catch (error) {
       this.#rollBack();

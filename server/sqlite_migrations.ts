@@ -70,20 +70,29 @@ export const RELAY_MIGRATIONS: readonly string[] = [
   `,
   `
   ALTER TABLE devices ADD COLUMN login INTEGER NOT NULL DEFAULT 0;
+  CREATE TABLE revoked (device TEXT PRIMARY KEY, account TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE INDEX revoked_by_account ON revoked (account);
+  CREATE INDEX undo_devices_by_device ON undo_devices (device);
   `,
 ];
+
+const RELAY = { what: "relay database" };
 
 /**
  * Brings a database to the newest schema, all steps in one transaction.
  *
  * @throws {AronaError} `CORRUPT_STORE` where the file was written by a newer version
  */
-export function migrate(database: DatabaseSync, migrations: readonly string[] = RELAY_MIGRATIONS): void {
+export function migrate(
+  database: DatabaseSync,
+  migrations: readonly string[] = RELAY_MIGRATIONS,
+  { what }: { readonly what: string } = RELAY,
+): void {
   const { user_version: version } = database.prepare("PRAGMA user_version").get() as { user_version: number };
   if (version > migrations.length) {
     throw new AronaError(
       "CORRUPT_STORE",
-      `Cannot open relay database: its schema ${version} is from a newer version`,
+      `Cannot open ${what}: its schema ${version} is from a newer version`,
       {
         hint: "Run the newest arona with this data folder.",
       },

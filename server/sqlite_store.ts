@@ -145,6 +145,46 @@ class SqliteRelayStore implements RelayStore {
     });
   }
 
+  revokeDevice({ device, account, statement }: StoredLeaver): void {
+    this.database.transaction(() => {
+      for (const group of this.groupsOfDevice(device)) {
+        const members = this.database.count("SELECT count(*) AS n FROM members WHERE group_id = ?", group);
+        if (members === 1) {
+          this.database.run("DELETE FROM groups WHERE group_id = ?", group);
+          continue;
+        }
+        this.database.run("DELETE FROM members WHERE group_id = ? AND device = ?", group, device);
+        this.database.run(
+          "INSERT OR REPLACE INTO leavers VALUES (?, ?, ?, ?)",
+          group,
+          device,
+          account,
+          statement,
+        );
+      }
+      this.database.run(
+        `UPDATE undo_devices SET leaver = member, statement = ?, member = NULL, accepted = NULL
+         WHERE device = ? AND member IS NOT NULL`,
+        statement,
+        device,
+      );
+      for (const { envelope } of this.welcomes(device)) this.#dropWelcome(device, envelope);
+      this.database.run("DELETE FROM key_packages WHERE device = ?", device);
+      this.database.run("DELETE FROM last_resorts WHERE device = ?", device);
+      this.database.run("DELETE FROM devices WHERE device = ?", device);
+      this.database.run("INSERT OR REPLACE INTO revoked VALUES (?, ?)", device, account);
+    });
+  }
+
+  revokedAccount(device: DeviceId): AccountName | null {
+    const row = this.database.get("SELECT account FROM revoked WHERE device = ?", device);
+    return row === null ? null : row.account as AccountName;
+  }
+
+  revokedCount(account: string): number {
+    return this.database.count("SELECT count(*) AS n FROM revoked WHERE account = ?", account);
+  }
+
   addInvite(invite: Uint8Array, options: { expiresAtMs: number; nowMs: number; limit: number }): boolean {
     return this.database.transaction(() => {
       this.database.run("DELETE FROM invites WHERE expires_at < ?", options.nowMs);

@@ -157,6 +157,14 @@ export interface RelayStore {
   /** The highest login number of a device; 0 where none was kept. */
   loginOf(device: DeviceId): number;
   saveLogins(logins: ReadonlyMap<DeviceId, number>): void;
+  /**
+   * Forgets a device, its KeyPackages and its Welcomes, and remembers its id. Every group that it is in keeps it as a leaver with the
+   * statement, also where taking the newest commit back would make it a member again; a group without anybody else is forgotten.
+   */
+  revokeDevice(leaver: StoredLeaver): void;
+  /** Whose device it was that {@link revokeDevice} has taken back. */
+  revokedAccount(device: DeviceId): AccountName | null;
+  revokedCount(account: string): number;
   /** @param invite SHA-256 of the code. @returns false where `limit` unused invites exist already */
   addInvite(invite: Uint8Array, options: { expiresAtMs: number; nowMs: number; limit: number }): boolean;
 

@@ -10,7 +10,7 @@ export const connect: CommandSpec = {
   summary: "chat",
   args: [{ name: "link", describe: "the relay's link, the same as --relay", optional: true }],
   endless: true,
-  options: ["plain", "suite", ...PROFILE_OPTIONS.filter((name) => name !== "json")],
+  options: ["read-marks", "plain", "suite", ...PROFILE_OPTIONS.filter((name) => name !== "json")],
   more:
     "The link is needed the first time only. What you type goes to the current conversation; /help shows commands.",
   async run(context) {
@@ -19,6 +19,11 @@ export const connect: CommandSpec = {
       throw usageFailure("Cannot connect to two relays: there is a LINK and --relay", "Give one of them.");
     }
     const { runPlainChat } = await import("../plain/run.ts");
+    if (link !== undefined && /#[^.]*\./.test(link)) { // a further device's code: that comes first
+      const { linkProfile } = await import("../link_profile.ts");
+      const profile = await linkProfile(context, link);
+      return await runPlainChat({ ...context, settings: settings.with("profile", profile) });
+    }
     await runPlainChat(link === undefined ? context : { ...context, settings: settings.with("relay", link) });
   },
 };

@@ -30,18 +30,25 @@ export const send: CommandSpec = {
     await using opened = await openProfile(context);
     const { client, clock } = opened;
     const timeoutS = settings.number("timeout") ?? DEFAULT_TIMEOUT_S;
-    const state = settings.text("wait")!;
-    const delivered = new Set<string>();
+    const wanted = settings.text("wait")!;
+    const there = new Set<string>();
     const arrived = Promise.withResolvers<void>();
     let sentId = "";
     client.on("MsgSent", ({ id, state }) => {
-      if (state === "delivered") delivered.add(id);
-      if (delivered.has(sentId)) arrived.resolve();
+      if (state === wanted) there.add(id);
+      if (there.has(sentId)) arrived.resolve();
     });
+    client.on("MsgFailed", ({ id, reason }) => {
+      if (id === sentId) arrived.reject(new CommandFailure(reason));
+    });
+    arrived.promise.catch(() => {}); // waited for below, if at all
     const late = Promise.withResolvers<never>();
     late.promise.catch(() => {}); // the race below hears of it
     let accepted = false;
-    const cancel = clock.schedule(timeoutS * 1_000, () => late.reject(timeOver(timeoutS, accepted)));
+    const cancel = clock.schedule(
+      timeoutS * 1_000,
+      () => late.reject(timeOver(timeoutS, accepted ? wanted : null)),
+    );
     try {
       const conversation = await Promise.race([
         resolveTarget(opened.client, target, { suite: suiteOf(settings), signal }),
@@ -51,15 +58,15 @@ export const send: CommandSpec = {
       sentId = sending.id;
       await untilEnd(Promise.race([sending.accepted, late.promise]), signal);
       accepted = true;
-      if (state === "delivered") {
+      if (wanted !== "accepted") {
         if (!hasOthers(client, conversation)) {
           throw new CommandFailure(`Cannot deliver: nobody else is in ${target} yet`, {
             hint: "The relay took the message, but who joins later cannot read it.",
           });
         }
-        if (!delivered.has(sentId)) await untilEnd(Promise.race([arrived.promise, late.promise]), signal);
+        if (!there.has(sentId)) await untilEnd(Promise.race([arrived.promise, late.promise]), signal);
       }
-      output.object({ type: "MsgSent", id: sentId, group: conversation.title, state });
+      output.object({ type: "MsgSent", id: sentId, group: conversation.title, state: wanted });
     } finally {
       cancel();
     }
@@ -88,12 +95,15 @@ async function readText({ args, io, signal }: CommandContext): Promise<string> {
   }
 }
 
-function timeOver(timeoutS: number, accepted: boolean): CommandFailure {
-  return accepted
-    ? new CommandFailure(`Cannot wait any longer: not everybody had the message after ${timeoutS} s`, {
-      hint: "The relay has it and keeps it for them for now.",
-    })
-    : new CommandFailure(`Cannot send: the relay did not take the message within ${timeoutS} s`, {
+/** @param waitedFor null where the relay has not even taken the message */
+function timeOver(timeoutS: number, waitedFor: string | null): CommandFailure {
+  if (waitedFor === null) {
+    return new CommandFailure(`Cannot send: the relay did not take the message within ${timeoutS} s`, {
       hint: "What is written already waits in this profile and goes out with the next command that connects.",
     });
+  }
+  const what = waitedFor === "read" ? "had read the message" : "had the message";
+  return new CommandFailure(`Cannot wait any longer: not everybody ${what} after ${timeoutS} s`, {
+    hint: waitedFor === "read" ? undefined : "The relay has it and keeps it for them for now.",
+  });
 }

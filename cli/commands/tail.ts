@@ -14,7 +14,11 @@ const SHOWN_EVENTS: readonly string[] = [
   "Gap",
   "MsgFailed",
   "IdentityChanged",
+  "DeviceAdded",
+  "DeviceRemoved",
 ];
+/** What concerns every conversation. */
+const EVERYWHERE: readonly string[] = ["IdentityChanged", "DeviceAdded", "DeviceRemoved"];
 
 /** `arona tail`. */
 export const tail: CommandSpec = {
@@ -93,6 +97,6 @@ export const tail: CommandSpec = {
 /** Whether `arona tail` prints an event. A changed identity concerns every conversation: nothing goes out to that person any more. */
 export function isShown(event: ClientEvent, { target, all }: { target?: string; all: boolean }): boolean {
   if (!all && !SHOWN_EVENTS.includes(event.type)) return false;
-  if (target === undefined || event.type === "IdentityChanged") return true;
+  if (target === undefined || EVERYWHERE.includes(event.type)) return true;
   return "group" in event && (event.group === target || event.groupId === target);
 }

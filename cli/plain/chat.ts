@@ -33,6 +33,8 @@ export interface ChatOptions {
   readonly output: Output;
   /** For groups that it creates. */
   readonly suite: SuiteId;
+  /** Whether to tell the other side of a direct message what was read. */
+  readonly readMarks: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -42,6 +44,7 @@ export class PlainChat {
   readonly clock: Clock;
   readonly output: Output;
   readonly suite: SuiteId;
+  readonly readMarks: boolean;
   readonly signal: AbortSignal;
   /** Where typed text goes. */
   current: Conversation | null = null;
@@ -62,6 +65,7 @@ export class PlainChat {
     this.clock = options.clock;
     this.output = options.output;
     this.suite = options.suite;
+    this.readMarks = options.readMarks;
     this.signal = options.signal;
   }
 
@@ -70,7 +74,7 @@ export class PlainChat {
     if (event.type === "Status" && event.status === "online") this.#toldKept = false;
     const text = this.view.line(event);
     if (this.#own || this.signal.aborted || text === null) return;
-    if (event.type === "IdentityChanged") this.output.note(text);
+    if (["IdentityChanged", "DeviceAdded", "DeviceRemoved"].includes(event.type)) this.output.note(text);
     else if (this.#early !== null) this.#early.push(text);
     else this.output.line(text);
   }
@@ -132,7 +136,16 @@ export class PlainChat {
   /** Sends text where the chat is. @throws {AronaError | CommandFailure} */
   say(text: string, options: { replyTo?: string } = {}): void {
     const conversation = this.here();
+    // Whoever answers has read what came before.
+    if (this.readMarks && conversation.group.kind === "dm") this.markRead(conversation);
     this.track(() => this.client.send(conversation, text, options));
+  }
+
+  /** Tells the others that everything here was read. @returns false where they know already */
+  markRead(conversation: Conversation): boolean {
+    const marking = this.client.markAllRead(conversation);
+    if (marking !== null) this.track(() => marking);
+    return marking !== null;
   }
 
   /** Remembers something on its way, so that its failure is told and the end waits for it. */

@@ -112,6 +112,14 @@ export const PLAIN_COMMANDS: readonly PlainCommand[] = [
     run: (chat) => listMembers(chat, (online) => online === true),
   },
   {
+    names: ["read"],
+    usage: "",
+    summary: "tell the others that you have read everything here",
+    run(chat) {
+      if (!chat.markRead(chat.here())) chat.output.note("They know already.");
+    },
+  },
+  {
     names: ["list", "groups"],
     usage: "",
     summary: "your conversations",

@@ -16,7 +16,14 @@ export async function runPlainChat(context: CommandContext): Promise<void> {
   await using _opened = await openProfile(context, {
     patient: io.interactive,
     onOpen: (client) => {
-      started.chat = new PlainChat({ client, clock, output, suite: suiteOf(settings), signal });
+      started.chat = new PlainChat({
+        client,
+        clock,
+        output,
+        suite: suiteOf(settings),
+        readMarks: settings.switch("read-marks"),
+        signal,
+      });
     },
     onEvent: (event) => {
       if (event.type === "Status" && (io.interactive || started.connected)) watch.note(event);

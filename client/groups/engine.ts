@@ -121,7 +121,7 @@ export function createGroupEngine(
         if (own.publicPackage.cipherSuite !== suite) continue;
         const reference = toHex(await keyPackageReference(environment, own.publicPackage));
         if (!welcome.secrets.some((secret) => toHex(secret.newMember) === reference)) continue;
-        const state = await joinByWelcome(environment, {
+        const { state, signer } = await joinByWelcome(environment, {
           welcome,
           keyPackage: own.publicPackage,
           privateKeys: own.privatePackage,
@@ -129,7 +129,9 @@ export function createGroupEngine(
         checkMembership(viewGroup(leaves, state));
         const group = wrap(state);
         requireExpected(group, expect ?? {});
-        return { group, usedKeyPackage: index };
+        const toMember = memberMaker(ports.trust, readContextExtensions(state.groupContext.extensions));
+        const inviter = toMember(requireOccupant(leaves, state.ratchetTree, signer));
+        return { group, usedKeyPackage: index, inviter };
       }
       throw new AronaError("BAD_MLS", "Cannot join group: the welcome is for none of the key packages here");
     },

@@ -154,7 +154,12 @@ export interface GroupEngine {
       keyPackages: readonly KeyPackagePair[];
       expect?: { group?: GroupId; kind?: GroupKind };
     },
-  ): Promise<{ group: Group; usedKeyPackage: number }>;
+  ): Promise<{
+    group: Group;
+    usedKeyPackage: number;
+    /** Who has signed what the Welcome leads to. */
+    inviter: Member;
+  }>;
   /** Joins a channel from outside. An old leaf of the same device goes. */
   joinFromGroupInfo(
     device: LocalDevice,

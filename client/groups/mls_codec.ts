@@ -163,9 +163,9 @@ export function checkGroupSecrets(bytes: Uint8Array): void {
 }
 
 /** Checks the opened GroupInfo of a Welcome. @throws {AronaError} `BAD_MLS`, `TOO_LARGE` */
-export function checkGroupInfo(bytes: Uint8Array): void {
+export function readGroupInfo(bytes: Uint8Array): GroupInfo {
   const head = new ByteWriter().u16(protocolVersions.mls10).u16(wireformats.mls_group_info).finish();
-  decodeGroupInfo(concatBytes(head, bytes));
+  return decodeGroupInfo(concatBytes(head, bytes));
 }
 
 /** Reads the inside of a PrivateMessage as strictly as a PublicMessage, by giving it that form. There is no padding. */

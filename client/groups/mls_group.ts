@@ -6,13 +6,13 @@
 import { AronaError, ByteReader, equalBytes, MAX_ENVELOPE_BYTES, MAX_OBJECT_BYTES } from "../../proto/mod.ts";
 import type { MlsCipherSuite } from "./cipher_suite.ts";
 import {
-  checkGroupInfo,
   checkGroupSecrets,
   type DecodedCommit,
   decodeStrictly,
   encodeMessage,
   readCommit,
   readContent,
+  readGroupInfo,
   requirePath,
   unexpected,
 } from "./mls_codec.ts";
@@ -58,19 +58,22 @@ export function createMlsGroup(
   return guarded("create group", () => createGroup({ context: contextOf(environment), ...options }));
 }
 
-/** @throws {AronaError} `BAD_MLS` */
+/** @returns the state, and the leaf that has signed the GroupInfo: who lets this device in. @throws {AronaError} `BAD_MLS` */
 export function joinByWelcome(
   environment: MlsEnvironment,
   options: { welcome: Welcome; keyPackage: KeyPackage; privateKeys: PrivateKeyPackage },
-): Promise<ClientState> {
+): Promise<{ state: ClientState; signer: number }> {
   return guarded("join group", async () => {
-    const state = await joinGroup({ context: contextOf(environment, watchWelcome(environment)), ...options });
+    let signer: number | undefined;
+    const watch = watchWelcome(environment, (groupInfo) => signer = groupInfo.signer);
+    const state = await joinGroup({ context: contextOf(environment, watch), ...options });
+    if (signer === undefined) throw unexpected("welcome");
     const own = state.ratchetTree[2 * state.privatePath.leafIndex];
     const expected = options.keyPackage.leafNode.hpkePublicKey;
     if (own?.nodeType !== nodeTypes.leaf || !equalBytes(own.leaf.hpkePublicKey, expected)) {
       throw new AronaError("BAD_MLS", "Cannot join group: the own leaf is not the one in the key package");
     }
-    return await settle(environment, state);
+    return { state: await settle(environment, state), signer };
   });
 }
 
@@ -281,7 +284,10 @@ export function openApplication(
 class OwnRemoval extends Error {}
 
 /** Reads the sealed parts of a Welcome as strictly as what is not sealed, while the library opens them. */
-function watchWelcome(environment: MlsEnvironment): Pick<MlsCipherSuite["hpke"], "open" | "decryptAead"> {
+function watchWelcome(
+  environment: MlsEnvironment,
+  look: (groupInfo: GroupInfo) => void,
+): Pick<MlsCipherSuite["hpke"], "open" | "decryptAead"> {
   const { hpke } = environment.cipherSuite;
   return {
     async open(...sealed) {
@@ -291,7 +297,7 @@ function watchWelcome(environment: MlsEnvironment): Pick<MlsCipherSuite["hpke"],
     },
     async decryptAead(...sealed) {
       const groupInfo = await hpke.decryptAead(...sealed);
-      checkGroupInfo(groupInfo);
+      look(readGroupInfo(groupInfo));
       return groupInfo;
     },
   };

@@ -1,7 +1,8 @@
 /**
  * This installation's own identity: the person's key, the device, and the device's certified keys (PROTOCOL.md section 5).
  *
- *     row = version u8 ‖ account vector16 ‖ device 16 ‖ identity public key 1,952 ‖ identity seed 32 ‖ count u8 ‖ count × key
+ *     row = version u8 ‖ account vector16 ‖ device 16 ‖ identity public key 1,952 ‖ origin ‖ count u8 ‖ count × key
+ *     origin = identity seed 32 (version 1, the device that made the identity) | that device's id 16 (version 2, a further device)
  *     key = suite u16 ‖ public key vector16 ‖ seed 32 ‖ certificate vector16
  */
 
@@ -44,18 +45,23 @@ export const CERTIFICATE_LIFETIME_MS = 400 * 86_400_000;
 /** They are renewed when less than this is left. */
 export const CERTIFICATE_RENEWAL_MS = 100 * 86_400_000;
 
-const VERSION = 1;
+const VERSIONS = { primary: 1, further: 2 } as const;
 const SEED_BYTES = 32;
 const MAX_CERTIFICATE_BYTES = 8_192;
 
-/** A person's identity on this device, with all its secrets. It never leaves the store. */
+/**
+ * A person's identity on this device, with all its secrets. It never leaves the store. The identity's own secret is on the device that
+ * made it and nowhere else: a further device has certificates only, so that one that was taken back cannot let itself in again.
+ */
 export interface LocalIdentity {
   readonly account: AccountName;
   readonly device: DeviceId;
   /** ML-DSA-65 public key, 1,952 B. */
   readonly identityKey: Uint8Array;
-  /** Its 32-byte seed. */
-  readonly identitySeed: Uint8Array;
+  /** Its 32-byte seed; null on a further device. */
+  readonly identitySeed: Uint8Array | null;
+  /** The device that made the identity: this one where it has the seed. */
+  readonly primary: DeviceId;
   /** The device's keys by MLS suite; the one of the mandatory suite signs hop logins too. */
   readonly keys: Readonly<Record<SuiteId, DeviceKeys>>;
 }
@@ -69,22 +75,30 @@ export async function createLocalIdentity(
   const device = parseDeviceId(toHex(crypto.randomBytes(DEVICE_ID_BYTES)));
   const pairs = await mapSuites((suite) => crypto.signatureKeyPair(SUITES[suite].signature));
   const { account, clock } = options;
-  return await certify(crypto, { account, device, identity, pairs, nowMs: clock.now() });
+  const keys = await certifyKeys(crypto, { account, device, identity, pairs, nowMs: clock.now() });
+  const { publicKey: identityKey, privateKey: identitySeed } = identity;
+  return { account, device, identityKey, identitySeed, primary: device, keys };
 }
 
-/** The same identity and keys with certificates that begin now. */
-export function renewCertificates(
+/** The same identity and keys with certificates that begin now; unchanged on a further device, which cannot make any. */
+export async function renewCertificates(
   crypto: CryptoProvider,
   identity: LocalIdentity,
   clock: Clock,
 ): Promise<LocalIdentity> {
-  return certify(crypto, {
-    account: identity.account,
-    device: identity.device,
-    identity: { publicKey: identity.identityKey, privateKey: identity.identitySeed },
-    pairs: identity.keys,
-    nowMs: clock.now(),
-  });
+  const { account, device, identityKey, identitySeed, keys: pairs } = identity;
+  if (identitySeed === null) return identity;
+  const person = { publicKey: identityKey, privateKey: identitySeed };
+  const nowMs = clock.now();
+  return {
+    ...identity,
+    keys: await certifyKeys(crypto, { account, device, identity: person, pairs, nowMs }),
+  };
+}
+
+/** When the first of a device's certificates runs out, Unix milliseconds. */
+export function certificatesEndMs(identity: Pick<LocalIdentity, "keys">): number {
+  return Math.min(...Object.values(identity.keys).map(({ certificate }) => certificate.notAfterMs));
 }
 
 /** Whether a certificate runs out soon, or is not valid yet because the clock went back. */
@@ -102,8 +116,10 @@ export function localDevice(identity: LocalIdentity): LocalDevice {
 
 /** The identity's row in the store. */
 export function encodeIdentity(identity: LocalIdentity): Uint8Array<ArrayBuffer> {
-  const writer = new ByteWriter().u8(VERSION).vector16(utf8(identity.account)).raw(fromHex(identity.device))
-    .raw(identity.identityKey).raw(identity.identitySeed).u8(SUITE_IDS.length);
+  const { account, device, identityKey, identitySeed, primary } = identity;
+  const writer = new ByteWriter().u8(identitySeed === null ? VERSIONS.further : VERSIONS.primary)
+    .vector16(utf8(account)).raw(fromHex(device)).raw(identityKey).raw(identitySeed ?? fromHex(primary))
+    .u8(SUITE_IDS.length);
   for (const suite of SUITE_IDS) {
     const { publicKey, privateKey, certificate } = identity.keys[suite];
     writer.u16(suite).vector16(publicKey).raw(privateKey).vector16(encodeCertificate(certificate));
@@ -116,13 +132,14 @@ export function decodeIdentity(bytes: Uint8Array): LocalIdentity {
   try {
     const reader = new ByteReader(bytes);
     const version = reader.u8();
-    if (version !== VERSION) {
+    if (version !== VERSIONS.primary && version !== VERSIONS.further) {
       throw new AronaError("CORRUPT_STORE", `Cannot read identity: version ${version}`);
     }
     const account = parseAccountName(fromUtf8(reader.vector16(32)));
     const device = parseDeviceId(toHex(reader.take(DEVICE_ID_BYTES)));
     const identityKey = reader.take(IDENTITY_KEY_BYTES).slice();
-    const identitySeed = reader.take(SEED_BYTES).slice();
+    const identitySeed = version === VERSIONS.primary ? reader.take(SEED_BYTES).slice() : null;
+    const primary = identitySeed === null ? parseDeviceId(toHex(reader.take(DEVICE_ID_BYTES))) : device;
     const keys: Partial<Record<SuiteId, DeviceKeys>> = {};
     for (let left = reader.u8(); left > 0; left--) {
       const suite = parseSuiteId(reader.u16());
@@ -135,7 +152,7 @@ export function decodeIdentity(bytes: Uint8Array): LocalIdentity {
     if (SUITE_IDS.some((suite) => keys[suite] === undefined)) {
       throw new AronaError("BAD_ENCODING", "Cannot read identity: a suite is missing");
     }
-    return { account, device, identityKey, identitySeed, keys: keys as Record<SuiteId, DeviceKeys> };
+    return { account, device, identityKey, identitySeed, primary, keys: keys as Record<SuiteId, DeviceKeys> };
   } catch (cause) {
     throw new AronaError("CORRUPT_STORE", "Cannot read identity: its row is damaged", { cause });
   }
@@ -159,7 +176,8 @@ function readKeys(
   return { publicKey, privateKey, certificate };
 }
 
-async function certify(
+/** Certificates of an identity for a device's keys. */
+export function certifyKeys(
   crypto: CryptoProvider,
   options: {
     account: AccountName;
@@ -168,9 +186,9 @@ async function certify(
     pairs: Readonly<Record<SuiteId, Readonly<KeyPair>>>;
     nowMs: number;
   },
-): Promise<LocalIdentity> {
+): Promise<Record<SuiteId, DeviceKeys>> {
   const { account, device, identity, pairs, nowMs } = options;
-  const keys = await mapSuites(async (suite) => {
+  return mapSuites(async (suite) => {
     const { publicKey, privateKey } = pairs[suite];
     const certificate = await issueCertificate(crypto, {
       identity,
@@ -183,10 +201,10 @@ async function certify(
     });
     return { publicKey, privateKey, certificate };
   });
-  return { account, device, identityKey: identity.publicKey, identitySeed: identity.privateKey, keys };
 }
 
-async function mapSuites<T>(make: (suite: SuiteId) => Promise<T>): Promise<Record<SuiteId, T>> {
+/** One of something for each suite. */
+export async function mapSuites<T>(make: (suite: SuiteId) => Promise<T>): Promise<Record<SuiteId, T>> {
   const entries = await Promise.all(SUITE_IDS.map(async (suite) => [suite, await make(suite)] as const));
   return Object.fromEntries(entries) as Record<SuiteId, T>;
 }

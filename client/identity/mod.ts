@@ -4,6 +4,7 @@ export {
   CERTIFICATE_BACKDATE_MS,
   CERTIFICATE_LIFETIME_MS,
   CERTIFICATE_RENEWAL_MS,
+  certificatesEndMs,
   certificatesNeedRenewal,
   createLocalIdentity,
   decodeIdentity,
@@ -24,4 +25,18 @@ export {
   pinContact,
   type PublicIdentity,
 } from "./contacts.ts";
+export {
+  acceptAnswer,
+  answerFor,
+  cleanLabel,
+  type LinkAnswer,
+  type LinkPlace,
+  type LinkRequest,
+  newDeviceKeys,
+  openAnswer,
+  openRequest,
+  requestFor,
+  sealAnswer,
+  sealRequest,
+} from "./linking.ts";
 export { safetyNumber, verificationFits, verificationText } from "./safety_number.ts";

@@ -9,6 +9,7 @@ import {
   type GroupId,
   parseDeviceId,
   parseGroupId,
+  type RendezvousId,
 } from "../../proto/mod.ts";
 import type { GroupKind, SuiteId } from "../groups/mod.ts";
 import type { RelayLink } from "./link.ts";
@@ -85,9 +86,13 @@ export class RelayApi {
     return number(fields, "unused");
   }
 
-  /** One KeyPackage for each device of `account`. */
-  async claimKeyPackages(account: string, suite: SuiteId): Promise<Uint8Array[]> {
-    const { blobs } = await this.link.request(FrameType.KEYS, { op: "claim", account, suite });
+  /** One KeyPackage for each device of `account`, or for those of `devices` only. */
+  async claimKeyPackages(
+    account: string,
+    suite: SuiteId,
+    devices?: readonly DeviceId[],
+  ): Promise<Uint8Array[]> {
+    const { blobs } = await this.link.request(FrameType.KEYS, { op: "claim", account, suite, devices });
     return [...blobs];
   }
 
@@ -99,6 +104,34 @@ export class RelayApi {
       devices.push({ certificate: blobs[i], deviceKey: blobs[i + 1] });
     }
     return devices;
+  }
+
+  /** The same for the own account, with those that are connected. */
+  async lookupOwn(
+    account: string,
+  ): Promise<{ devices: { certificate: Uint8Array; deviceKey: Uint8Array }[]; online: DeviceId[] }> {
+    const { fields, blobs } = await this.link.request(FrameType.KEYS, { op: "lookup", account });
+    const devices = [];
+    for (let i = 0; i + 1 < blobs.length; i += 2) {
+      devices.push({ certificate: blobs[i], deviceKey: blobs[i + 1] });
+    }
+    const online = Array.isArray(fields.online) ? fields.online.map(parseDeviceId) : [];
+    return { devices, online };
+  }
+
+  /** Opens the rendezvous where a further device asks; null closes it. */
+  async openRendezvous(rendezvous: RendezvousId | null): Promise<void> {
+    await this.link.request(FrameType.KEYS, { op: "link", rendezvous: rendezvous ?? undefined });
+  }
+
+  /** Answers whoever asks there. */
+  async answerRendezvous(rendezvous: RendezvousId, box: Uint8Array): Promise<void> {
+    await this.link.request(FrameType.KEYS, { op: "link_answer", rendezvous }, { blobs: [box] });
+  }
+
+  /** Takes a device of the own account back. */
+  async revokeDevice(statement: Uint8Array): Promise<void> {
+    await this.link.request(FrameType.KEYS, { op: "revoke" }, { blobs: [statement] });
   }
 
   async lookupChannel(channel: string): Promise<ChannelLookup> {

@@ -30,10 +30,13 @@ export class RelayProcess {
     readonly readyMs: number,
   ) {}
 
-  /** @param options.listen where; by default on a port that the system chooses */
+  /**
+   * @param options.listen where; by default on a port that the system chooses
+   * @param options.more further arguments of `arona serve`
+   */
   static async start(
     dataFolder: string,
-    { listen = "127.0.0.1:0" }: { listen?: string } = {},
+    { listen = "127.0.0.1:0", more = [] }: { listen?: string; more?: readonly string[] } = {},
   ): Promise<RelayProcess> {
     const begun = performance.now();
     const child = new Deno.Command(Deno.execPath(), {
@@ -45,6 +48,7 @@ export class RelayProcess {
         "serve",
         "--json",
         ...["--listen", listen, "--data", dataFolder],
+        ...more,
       ],
       stdin: "null",
       stdout: "piped",

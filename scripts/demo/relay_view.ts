@@ -25,6 +25,10 @@ export function recordingMailboxes(into: SeenEnvelope[]): MailboxStore {
       return recording(inner.mailbox(device, options), into);
     },
     expire: (beforeMs) => inner.expire(beforeMs),
+    batch: (action) => inner.batch(action),
+    announce: () => inner.announce(),
+    tidy: () => inner.tidy(),
+    close: () => inner.close(),
     get bytes() {
       return inner.bytes;
     },

@@ -84,7 +84,7 @@ Deno.test("parseConfig() refuses what is said anew each time, wrong types, and w
     /"max-per-ip" in c: "many" is not a whole number/,
   );
   assert.throws(() => parseConfig('{"public-address": [1]}', "c"), /not a list of texts/);
-  assert.throws(() => parseConfig('{"mailbox": "disk"}', "c"), /not memory/);
+  assert.throws(() => parseConfig('{"mailbox": "cloud"}', "c"), /not memory or disk/);
   assert.throws(() => parseConfig("{", "c"), /it is not JSON/);
   assert.throws(() => parseConfig("[]", "c"), /not a JSON object/);
 });
@@ -101,12 +101,12 @@ Deno.test("parseOption() checks numbers, switches and lists", () => {
 
 Deno.test("every option that is not said anew each time can be in a file", () => {
   const anew = OPTION_NAMES.filter((name) => optionSpec(name).inFile === false);
-  assert.deepEqual(anew, ["config", "all", "confirm", "accept", "revoke", "example"]);
+  assert.deepEqual(anew, ["config", "all", "confirm", "accept", "yes", "revoke", "example"]);
 });
 
 Deno.test("flags of later versions are not offered", () => {
   for (const later of ["publish-gist", "gist-id", "tunnel", "no-lan"]) assert.ok(!(later in OPTIONS), later);
-  assert.deepEqual(OPTIONS.mailbox.choices, ["memory"]);
+  assert.deepEqual(OPTIONS.mailbox.choices, ["memory", "disk"]);
 });
 
 Deno.test("the example configuration can be read, and so can each of its settings", () => {

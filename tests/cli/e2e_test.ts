@@ -357,3 +357,31 @@ Deno.test("a reader that goes away ends the command without a word", async () =>
   assert.equal(code, 0, err);
   assert.doesNotMatch(err, /arona:|Broken/);
 });
+
+Deno.test("serve --mailbox disk: what was sent before the relay was killed comes without its sender", async () => {
+  await using relay = await TestRelay.start({ args: ["--mailbox", "disk"] });
+  await relay.ok("join", "#general", "--username", "alice");
+  await relay.ok("join", "#general", "--username", "bob");
+  for (const text of ["one", "two"]) await relay.ok("send", "#general", text, "--username", "alice");
+  relay.process.signal("SIGKILL");
+  await relay.process.outcome();
+  await Deno.remove(`${relay.home}/profiles/alice`, { recursive: true });
+  const { address: listen } = relay.listening;
+  await using again = await TestRelay.start({ home: relay.home, listen, args: ["--mailbox", "disk"] });
+  const { out } = await again.ok("tail", "#general", "--username", "bob", "--count", "2", "--json");
+  assert.deepEqual(objects(out).map(({ type, text }) => [type, text]), [
+    ["MsgCreated", "one"],
+    ["MsgCreated", "two"],
+  ]);
+  again.process.signal("SIGINT");
+  assert.equal((await again.process.outcome()).code, 0);
+  const files = () => [...Deno.readDirSync(`${relay.home}/relay`)].map(({ name }) => name);
+  assert.equal(files().includes("mailbox.db"), true);
+  await using memory = await TestRelay.start({ home: relay.home });
+  assert.deepEqual(
+    files().filter((name) => name.startsWith("mailbox.db")),
+    [],
+    "without the option nothing stays",
+  );
+  await memory.ok("send", "#general", "three", "--username", "bob");
+});

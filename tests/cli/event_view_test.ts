@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { EventView } from "../../cli/event_view.ts";
 import type { ClientEvent, Conversation, HistoryEntry } from "../../client/mod.ts";
-import type { GroupId } from "../../proto/mod.ts";
+import type { DeviceId, GroupId } from "../../proto/mod.ts";
 
 const A = `${"aa".repeat(4)}${"00".repeat(12)}` as GroupId;
 const B = `${"aa".repeat(5)}${"00".repeat(11)}` as GroupId;
@@ -35,7 +35,8 @@ function edited(target: string, text: string): ClientEvent {
 
 function common(id: string) {
   const at = "2026-01-01T00:00:00.000Z";
-  return { group: "plans", groupId: A, kind: "group" as const, id, at, own: false };
+  const device = "44".repeat(16) as DeviceId;
+  return { group: "plans", groupId: A, kind: "group" as const, id, at, own: false, device };
 }
 
 const tail = (line: string | null) => line!.replace(/^..:.. \[plans\] /, "");

@@ -6,7 +6,7 @@ import { eventText, historyText, quoteText, type Surroundings } from "../../cli/
 import { parseInput } from "../../cli/plain/input.ts";
 import { describeEvent } from "../../cli/relay_log.ts";
 import type { ClientEvent } from "../../client/mod.ts";
-import type { GroupId } from "../../proto/mod.ts";
+import type { DeviceId, GroupId } from "../../proto/mod.ts";
 
 const WHERE = { group: "#general", groupId: "00".repeat(16) as GroupId, kind: "channel" as const };
 const NOTHING: Surroundings = {
@@ -22,6 +22,7 @@ const CREATED: ClientEvent = {
   id: "11".repeat(16),
   at: "2026-01-01T00:00:00.000Z",
   own: false,
+  device: "44".repeat(16) as DeviceId,
   text: "hello",
 };
 
@@ -36,6 +37,7 @@ Deno.test("eventObject() has the documented fields first and in order", () => {
     "at",
     "groupId",
     "own",
+    "device",
   ]);
   const edited = eventObject({ ...CREATED, type: "MsgEdited", target: "22".repeat(16) });
   assert.deepEqual(Object.keys(edited).slice(0, 8), [

@@ -279,6 +279,23 @@ Deno.test("a channel is joined from outside, again and again by the same device"
   );
 });
 
+Deno.test("the only member of a channel joins it again, having lost its state, and others join after it", async () => {
+  const world = createWorld();
+  const anna = await world.peer("anna");
+  const room = await Room.open(world, anna, { kind: "channel", name: "#general" });
+  const { group } = room.at(0);
+  const { next } = await anna.engine.joinFromGroupInfo(anna.device, {
+    groupInfo: await anna.engine.groupInfo(group),
+    expect: { group: group.id, name: "#general" },
+  });
+  assert.deepEqual(next.members.map(({ device }) => device), [anna.device.device]);
+  assert.equal(next.self.admin, true);
+  room.at(0).group = next;
+  await room.join(await world.peer("bert"));
+  await room.say(0, "back again");
+  await room.check();
+});
+
 Deno.test("a former state of a device that has rejoined from outside learns that it is out", async () => {
   const world = createWorld();
   const bert = await world.peer("bert");

@@ -100,7 +100,11 @@ export const messageTargets: readonly FuzzTarget[] = [
   codecTarget({
     name: "receipt",
     what: "RECEIPT from the relay",
-    corpus: () => [bodyOf(encodeReceipt({ envelope: DELIVERY.envelope, delivered: 3, of: 4 }))],
+    corpus: () => [
+      bodyOf(
+        encodeReceipt({ envelope: DELIVERY.envelope, devices: 3, ofDevices: 4, people: 1, ofPeople: 2 }),
+      ),
+    ],
     decode: decodeReceipt,
     encode: (receipt) => bodyOf(encodeReceipt(receipt)),
   }),

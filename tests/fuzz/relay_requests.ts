@@ -1,6 +1,13 @@
 /** Requests to a relay: a valid one of every kind, and changes to them. */
 
-import { encodeControl, type Frame, FrameType, type GroupId } from "../../proto/mod.ts";
+import {
+  type DeviceId,
+  encodeControl,
+  encodeStatement,
+  type Frame,
+  FrameType,
+  type GroupId,
+} from "../../proto/mod.ts";
 import type { TestDevice } from "../server/raw_client.ts";
 import { externalCommit, memberCommit, SUITE } from "../server/test_relay.ts";
 import { bodyOf } from "./checks.ts";
@@ -43,6 +50,9 @@ export function requestShapes(peer: TestDevice, statement: Uint8Array): RequestS
     keys({ op: "publish", suite: SUITE, lastResort: true }, SHORT_BLOB, SHORT_BLOB),
     keys({ op: "claim", account: "witness", suite: SUITE }),
     keys({ op: "lookup", account: "witness" }),
+    keys({ op: "claim", account: "witness", suite: SUITE, devices: [WITNESS] }),
+    keys({ op: "link", rendezvous: "88".repeat(16) }),
+    keys({ op: "link" }),
     group({ op: "list" }),
     group({ op: "channels" }),
     group({ op: "create", group: FRESH_GROUP, kind: "dm", suite: SUITE, peer: "witness" }),
@@ -88,6 +98,10 @@ export function refusedShapes(): RequestShape[] {
   const group = (fields: RequestShape["fields"], ...blobs: Uint8Array[]) =>
     shape(FrameType.GROUP, { group: GROUP, ...fields }, blobs);
   return [
+    shape(FrameType.KEYS, { op: "link_answer", rendezvous: "88".repeat(16) }, [SHORT_BLOB]),
+    shape(FrameType.KEYS, { op: "revoke" }, [
+      encodeStatement({ kind: "revoke", device: PEER as DeviceId, signature: new Uint8Array(3_309) }),
+    ]),
     group({ op: "refuse", epoch: 1, hash: "ab".repeat(32) }),
     group({ op: "commit", ...COMMIT_FIELDS, unbanned: ["mallory"] }, commitOf(GROUP, 0), NONE, NONE),
     shape(FrameType.PART, { group: GROUP }, []),

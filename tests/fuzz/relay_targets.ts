@@ -107,6 +107,9 @@ const logins: FuzzTarget = {
     const valid: Json = { id: 1, account: "peer" };
     const withJson = (fields: Json) => Uint8Array.of(1, ...utf8(JSON.stringify(fields)));
     const raw = frameList(encode(shape(FrameType.AUTH, { id: 1, account: "peer" }, [NONE, NONE, NONE]), 1));
+    const link = frameList(
+      encode(shape(FrameType.LINK, { rendezvous: "88".repeat(16), pow: "00".repeat(8) }, [SHORT_BLOB]), 1),
+    );
     return {
       corpus: [withJson(valid)],
       generate: (random) =>
@@ -114,7 +117,7 @@ const logins: FuzzTarget = {
           ? withJson(
             changeJson(random, random.oneIn(2) ? valid : { ...valid, register: { pow: "00".repeat(8) } }),
           )
-          : Uint8Array.of(0, ...mutate(random, [raw])),
+          : Uint8Array.of(0, ...mutate(random, [raw, link])),
       async run(input) {
         world = await RelayWorld.renew(world, people);
         const connection = await world.connect();

@@ -5,6 +5,7 @@ import {
   type AccountName,
   AronaError,
   ByteWriter,
+  type DeviceId,
   fingerprintOf,
   fromHex,
   toBase64Url,
@@ -34,6 +35,7 @@ import { provider, seededProvider } from "./seeded_crypto.ts";
 
 const random = new Random("store corpus");
 const GROUP = "ab".repeat(16);
+const OTHER_DEVICE = "cd".repeat(16) as DeviceId;
 const PASSPHRASE = "correct horse";
 /** More than this is not waited for here. */
 const MAX_COST_TRIED = 1_024;
@@ -191,7 +193,10 @@ export const storeTargets: readonly FuzzTarget[] = [
   codecTarget({
     name: "identity",
     what: "the own identity's row",
-    corpus: async () => [encodeIdentity(await fixedIdentity())],
+    corpus: async () => {
+      const identity = await fixedIdentity();
+      return [identity, { ...identity, identitySeed: null, primary: OTHER_DEVICE }].map(encodeIdentity);
+    },
     decode: decodeIdentity,
     encode: encodeIdentity,
   }),

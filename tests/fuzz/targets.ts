@@ -2,6 +2,7 @@
 
 import { clientTargets } from "./client_targets.ts";
 import { contentTargets } from "./content_targets.ts";
+import { deviceTargets } from "./device_targets.ts";
 import { handshakeTargets } from "./handshake_targets.ts";
 import { messageTargets } from "./message_targets.ts";
 import { mlsTargets } from "./mls_targets.ts";
@@ -18,6 +19,7 @@ export const TARGETS: readonly FuzzTarget[] = [
   recordTarget,
   ...messageTargets,
   ...trustTargets,
+  ...deviceTargets,
   ...handshakeTargets,
   ...relayTargets,
   ...mlsTargets,

@@ -6,7 +6,7 @@ import {
   type LocalDevice,
   MANDATORY_SUITE,
 } from "../../client/groups/mod.ts";
-import { createLocalIdentity, localDevice } from "../../client/identity/mod.ts";
+import { createLocalIdentity, localDevice, type LocalIdentity } from "../../client/identity/mod.ts";
 import { RelayApi } from "../../client/session/relay_api.ts";
 import { RelayLink } from "../../client/session/link.ts";
 import {
@@ -33,7 +33,17 @@ export class Rogue {
 
   /** Registers `name` in a world. */
   static async register(world: World, name: string): Promise<Rogue> {
+    const account = parseAccountName(name);
+    return await Rogue.login(
+      world,
+      await createLocalIdentity(world.crypto, { account, clock: systemClock }),
+    );
+  }
+
+  /** Logs a device in, whose account is made where it is new. */
+  static async login(world: World, identity: LocalIdentity): Promise<Rogue> {
     const { crypto } = world;
+    const { account } = identity;
     const address = parseLink(world.relay.link);
     const bytes = await fetchDocument({ transport: await connectTcp(address), clock: systemClock });
     const document = await verifyDocument(crypto, bytes, {
@@ -46,8 +56,6 @@ export class Rogue {
       clock: systemClock,
       document,
     });
-    const account = parseAccountName(name);
-    const identity = await createLocalIdentity(crypto, { account, clock: systemClock });
     const key = identity.keys[MANDATORY_SUITE];
     const { blobs } = await createAuth(crypto, {
       connection,

@@ -6,11 +6,21 @@ import {
   type ClientEventType,
   type Conversation,
   type EventOf,
+  linkDevice,
   openClient,
 } from "../../client/mod.ts";
 import { createMemoryStore, type Store } from "../../client/store/mod.ts";
-import { connectTcp, type CryptoProvider, parseLink, selectProvider, systemClock } from "../../proto/mod.ts";
 import {
+  type Clock,
+  connectTcp,
+  type CryptoProvider,
+  parseDeviceCode,
+  parseLink,
+  selectProvider,
+  systemClock,
+} from "../../proto/mod.ts";
+import {
+  type MailboxStore,
   MemoryMailboxStore,
   MemoryRelayStore,
   type RelayStore,
@@ -25,11 +35,21 @@ export class Person {
   readonly events: ClientEvent[] = [];
   readonly #wakers = new Set<() => void>();
 
-  constructor(readonly name: string, readonly client: AronaClient, readonly store: Store) {
+  constructor(
+    readonly name: string,
+    readonly client: AronaClient,
+    readonly store: Store,
+    /** Which of the person's devices it is; the first has no name. */
+    readonly device?: string,
+  ) {
     client.onAny((event) => {
       this.events.push(event);
       for (const wake of [...this.#wakers]) wake();
     });
+  }
+
+  get key(): string {
+    return this.device === undefined ? this.name : `${this.name}/${this.device}`;
   }
 
   /** Texts of the messages seen in a conversation, own ones too. */
@@ -87,22 +107,33 @@ export class World {
     public relay: RunningRelay,
     readonly store: RelayStore,
     readonly crypto: CryptoProvider,
+    private readonly openMailboxes: () => MailboxStore,
+    private mailboxes: MailboxStore,
   ) {}
 
-  static async open(options: { store?: RelayStore; inviteOnly?: boolean } = {}): Promise<World> {
+  /** @param options.mailboxes opens the mailboxes of each run of the relay. @default in memory */
+  static async open(
+    options: { store?: RelayStore; inviteOnly?: boolean; mailboxes?: () => MailboxStore } = {},
+  ): Promise<World> {
     const crypto = await selectProvider();
-    const store = options.store ?? new MemoryRelayStore();
-    return new World(
-      await startTestRelay(crypto, store, { port: 0, inviteOnly: options.inviteOnly }),
-      store,
-      crypto,
-    );
+    const { store = new MemoryRelayStore(), inviteOnly, mailboxes: open = () => new MemoryMailboxStore() } =
+      options;
+    const mailboxes = open();
+    const relay = await startTestRelay(crypto, store, { port: 0, inviteOnly, mailboxes });
+    return new World(relay, store, crypto, open, mailboxes);
   }
 
   /** A connected person; the same name again goes on with the same store. */
   async person(
     name: string,
-    options: { store?: Store; link?: string; connect?: boolean; crypto?: CryptoProvider } = {},
+    options: {
+      store?: Store;
+      link?: string;
+      connect?: boolean;
+      clock?: Clock;
+      device?: string;
+      crypto?: CryptoProvider;
+    } = {},
   ): Promise<Person> {
     const store = options.store ?? createMemoryStore();
     const client = await openClient({
@@ -111,29 +142,51 @@ export class World {
       dial: connectTcp,
       link: options.link ?? this.relay.link,
       username: name,
+      clock: options.clock,
     });
-    const person = new Person(name, client, store);
-    this.people.set(name, person);
+    const person = new Person(name, client, store, options.device);
+    this.people.set(person.key, person);
     if (options.connect !== false) await client.connect();
+    return person;
+  }
+
+  /** One more device of a person, let in by the one that made the identity. */
+  async furtherDevice(primary: Person, device: string, options: { connect?: boolean } = {}): Promise<Person> {
+    const store = createMemoryStore();
+    const offer = await primary.client.offerDevice({ label: "first" });
+    const linked = await linkDevice({
+      crypto: this.crypto,
+      clock: systemClock,
+      dial: connectTcp,
+      code: parseDeviceCode(offer.code),
+      label: device,
+    });
+    linked.save(store);
+    await offer.linked;
+    const person = await this.person(primary.name, { store, device, connect: options.connect });
+    if (options.connect !== false) await primary.client.deviceEverywhere(linked.identity.device);
     return person;
   }
 
   /** Closes a person's client and opens it again from its store. */
   async restart(person: Person): Promise<Person> {
     await person.client.close();
-    return await this.person(person.name, { store: person.store });
+    return await this.person(person.name, { store: person.store, device: person.device });
   }
 
   /** Stops the relay and starts it again on the same port with the same store; memory is gone. */
   async restartRelay(): Promise<void> {
     const { port } = parseLink(this.relay.link);
     await this.relay.stop();
-    this.relay = await startTestRelay(this.crypto, this.store, { port });
+    this.mailboxes.close();
+    this.mailboxes = this.openMailboxes();
+    this.relay = await startTestRelay(this.crypto, this.store, { port, mailboxes: this.mailboxes });
   }
 
   async close(): Promise<void> {
     await Promise.all([...this.people.values()].map((person) => person.client.close()));
     await this.relay.stop();
+    this.mailboxes.close();
     this.store.close();
   }
 }
@@ -154,12 +207,12 @@ export async function inWorld(
 function startTestRelay(
   crypto: CryptoProvider,
   store: RelayStore,
-  options: { port: number; inviteOnly?: boolean },
+  options: { port: number; inviteOnly?: boolean; mailboxes: MailboxStore },
 ): Promise<RunningRelay> {
   return startRelay({
     listen: { hostname: "127.0.0.1", port: options.port },
     store,
-    mailboxes: new MemoryMailboxStore(),
+    mailboxes: options.mailboxes,
     crypto,
     clock: systemClock,
     name: "test",

@@ -5,7 +5,7 @@ import { ByteWriter, fromHex, type GroupId, parseAccountName, toHex } from "../.
 import { Rogue } from "../helpers/rogue.ts";
 import { inWorld, type World } from "../helpers/world.ts";
 
-const SUITE = 0x0052;
+const SUITE = 0x0052 as const;
 
 Deno.test("who only says that he is alice does not become @alice", () =>
   inWorld(async (world) => {
@@ -52,6 +52,26 @@ Deno.test("an invitation into something that calls itself a channel is declined"
     } finally {
       await mallory.close();
     }
+  }));
+
+Deno.test("nobody is put into a channel by somebody else, whatever the relay says", () =>
+  inWorld(async (world) => {
+    const bob = await world.person("bob");
+    const rogue = await Rogue.register(world, "mallory");
+    const id = randomGroupId(world);
+    const options = { group: id, kind: "channel", suite: SUITE, name: "#trap" } as const;
+    const group = await rogue.engine.create(rogue.device, options);
+    const groupInfo = await rogue.engine.groupInfo(group);
+    await rogue.api.createGroup({ ...options, groupInfo }, done);
+    const keyPackages = await rogue.api.claimKeyPackages(parseAccountName("bob"), SUITE);
+    const { commit, welcome, added, next } = await rogue.engine.commit(group, { kind: "add", keyPackages });
+    await rogue.api.commit({
+      ...{ group: id, epoch: 0, add: added, remove: [], external: false, commit, welcome },
+      groupInfo: await rogue.engine.groupInfo(next),
+    }, done);
+    await bob.until("to decline", () => bob.of("Gap").some(({ reason }) => /declined/.test(reason)));
+    assert.deepEqual(bob.client.conversations(), []);
+    await rogue.close();
   }));
 
 Deno.test("a commit that nobody can verify is taken back, and the group goes on", () =>

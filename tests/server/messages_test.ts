@@ -95,15 +95,57 @@ Deno.test("RECEIPT comes for the first device and when all have it, also to a se
   const [bob, carol, dave] = others;
   for (const client of others) await client.deliveries.next();
   bob.acknowledge();
-  assert.deepEqual(await alice.receipts.next(), { envelope, delivered: 1, of: 3 });
+  assert.deepEqual(await alice.receipts.next(), {
+    envelope,
+    devices: 1,
+    ofDevices: 3,
+    people: 1,
+    ofPeople: 3,
+  });
   await alice.close();
   for (const client of [carol, dave]) {
     client.acknowledge();
     await client.request(FrameType.GROUP, { op: "list" });
   }
   const back = await relay.connect(alice.device);
-  assert.deepEqual(await back.receipts.next(), { envelope, delivered: 3, of: 3 });
+  assert.deepEqual(await back.receipts.next(), {
+    envelope,
+    devices: 3,
+    ofDevices: 3,
+    people: 3,
+    ofPeople: 3,
+  });
   assert.equal(back.receipts.waiting, 0);
+});
+
+Deno.test("RECEIPT counts people as well as devices, and comes when everybody has the message on one device", async () => {
+  await using relay = await TestRelay.start();
+  const alice = await relay.connect("alice");
+  const laptop = await relay.connect(await relay.device("alice", { identity: alice.device.identity }), {
+    acknowledge: false,
+  });
+  const bob = await relay.connect("bob", { acknowledge: false });
+  const phone = await relay.connect(await relay.device("bob", { identity: bob.device.identity }), {
+    acknowledge: false,
+  });
+  const carol = await relay.connect("carol", { acknowledge: false });
+  const group = await relay.group(alice, laptop, bob, phone, carol);
+  const envelope = new Uint8Array(16).fill(9);
+  await alice.send(group, { epoch: 1, flags: MessageFlag.RECEIPT, envelope });
+  const stored = async (client: RawClient) => {
+    await client.deliveries.next();
+    client.acknowledge();
+    await client.request(FrameType.GROUP, { op: "list" });
+  };
+  const of = { envelope, ofDevices: 4, ofPeople: 2 };
+  await stored(laptop);
+  assert.deepEqual(await alice.receipts.next(), { ...of, devices: 1, people: 0 });
+  await stored(phone);
+  await stored(carol);
+  assert.deepEqual(await alice.receipts.next(), { ...of, devices: 3, people: 2 });
+  await stored(bob);
+  assert.deepEqual(await alice.receipts.next(), { ...of, devices: 4, people: 2 });
+  assert.equal(alice.receipts.waiting, 0);
 });
 
 Deno.test("ephemeral messages reach who is connected and are never kept", async () => {
@@ -165,7 +207,8 @@ Deno.test("who misses messages for a full mailbox gets one GAP behind what it ha
     await carol.deliveries.next();
   }
   const receipts = await alice.receipts.take(4);
-  assert.deepEqual(receipts.at(-1), { envelope, delivered: 1, of: 2 }, "never all of them");
+  const last = { envelope, devices: 1, ofDevices: 2, people: 1, ofPeople: 2 };
+  assert.deepEqual(receipts.at(-1), last, "never all of them");
   const back = await relay.connect(bob.device);
   const kinds = (await back.deliveries.take(3)).map(({ kind }) => kind);
   assert.deepEqual(kinds, [DeliveryKind.APPLICATION, DeliveryKind.APPLICATION, DeliveryKind.GAP]);

@@ -73,6 +73,7 @@ export async function makeDevice(
 /** What AUTH_OK said. */
 export interface Login {
   readonly registered: boolean;
+  readonly mailbox: string;
   readonly next: number;
   readonly backlog: number;
   readonly gap: boolean;

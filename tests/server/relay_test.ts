@@ -40,7 +40,7 @@ Deno.test("over TCP: document, login, group, message, receipt, goodbye", async (
   const payload = relay.crypto.randomBytes(2_800);
   assert.equal((await alice.send(group, { epoch: 1, payload, flags: 1 })).queued, 1);
   assert.deepEqual((await bob.deliveries.next()).payload, payload);
-  assert.equal((await alice.receipts.next()).delivered, 1);
+  assert.equal((await alice.receipts.next()).devices, 1);
   await relay.relay.stop();
   assert.deepEqual((await alice.events.next()).fields, { type: "shutdown", afterMs: 0 });
   assert.equal(await alice.ended, "SHUTTING_DOWN");

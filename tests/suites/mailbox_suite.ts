@@ -1,16 +1,19 @@
 /** What every MailboxStore adapter does. */
 
 import assert from "node:assert/strict";
-import { DeliveryKind, type DeviceId, fromHex, type GroupId } from "../../proto/mod.ts";
+import { type AccountName, DeliveryKind, type DeviceId, fromHex, type GroupId } from "../../proto/mod.ts";
 import {
+  type Mailbox,
   MAILBOX_RESERVE_ENTRIES,
   type MailboxLimits,
+  type MailboxState,
   type MailboxStore,
   PushResult,
   type SharedDelivery,
 } from "../../server/mod.ts";
 import { gapDelivery, shareDelivery } from "../../server/delivery.ts";
 import { welcomeDelivery } from "../../server/recipients.ts";
+import { ReceiptCounter } from "../../server/receipts.ts";
 import { MemoryRelayStore } from "../../server/mod.ts";
 
 const DEVICE = "d".repeat(32) as DeviceId;
@@ -18,8 +21,24 @@ const GROUP = "a".repeat(32) as GroupId;
 const OTHER_GROUP = "b".repeat(32) as GroupId;
 
 /** Registers the suite for one adapter. */
-export function mailboxSuite(name: string, open: (limits?: Partial<MailboxLimits>) => MailboxStore): void {
-  const test = (what: string, action: () => void) => Deno.test(`${name}: ${what}`, action);
+export function mailboxSuite(
+  name: string,
+  openStore: (limits?: Partial<MailboxLimits>) => MailboxStore,
+): void {
+  const opened: MailboxStore[] = [];
+  const open = (limits?: Partial<MailboxLimits>) => {
+    const store = openStore(limits);
+    opened.push(store);
+    return store;
+  };
+  const test = (what: string, action: () => void) =>
+    Deno.test(`${name}: ${what}`, () => {
+      try {
+        action();
+      } finally {
+        for (const store of opened.splice(0)) store.close();
+      }
+    });
   const mailboxOf = (limits?: Partial<MailboxLimits>) => {
     const store = open(limits);
     return { store, mailbox: store.mailbox(DEVICE, { gap: false }) };
@@ -29,7 +48,7 @@ export function mailboxSuite(name: string, open: (limits?: Partial<MailboxLimits
     const { store, mailbox } = mailboxOf();
     const all = [1, 2, 3].map(() => message());
     for (const delivery of all) assert.equal(mailbox.push(delivery), PushResult.QUEUED);
-    assert.deepEqual(mailbox.open(), { next: 0, backlog: 3, gap: false });
+    assert.deepEqual(stateOf(mailbox), { next: 0, backlog: 3, gap: false });
     assert.deepEqual([mailbox.take(), mailbox.take(), mailbox.take(), mailbox.take()], [...all, null]);
     const stored: SharedDelivery[] = [];
     mailbox.acknowledge(2, (delivery) => stored.push(delivery));
@@ -48,7 +67,7 @@ export function mailboxSuite(name: string, open: (limits?: Partial<MailboxLimits
     mailbox.take();
     mailbox.acknowledge(1, () => {});
     mailbox.close();
-    assert.deepEqual(mailbox.open(), { next: 1, backlog: 2, gap: false });
+    assert.deepEqual(stateOf(mailbox), { next: 1, backlog: 2, gap: false });
     assert.equal(mailbox.take(), all[1]);
     assert.equal(mailbox.take(), all[2]);
   });
@@ -154,7 +173,7 @@ export function mailboxSuite(name: string, open: (limits?: Partial<MailboxLimits
       assert.equal(mailbox.push(message()), PushResult.MAILBOX_FULL);
       assert.equal(mailbox.push(message({ group: OTHER_GROUP })), PushResult.MAILBOX_FULL);
     }
-    assert.deepEqual(mailbox.open(), { next: 0, backlog: 4, gap: false });
+    assert.deepEqual(stateOf(mailbox), { next: 0, backlog: 4, gap: false });
     const taken = [1, 2, 3, 4].map(() => mailbox.take()!);
     assert.deepEqual(taken.slice(2).map(({ kind, group }) => [kind, group]), [
       [DeliveryKind.GAP, GROUP],
@@ -231,10 +250,66 @@ export function mailboxSuite(name: string, open: (limits?: Partial<MailboxLimits
     mailbox.push(message({ atMs: 200 }));
     mailbox.open();
     store.expire(150);
-    assert.deepEqual(mailbox.open(), { next: 0, backlog: 3, gap: false });
+    assert.deepEqual(stateOf(mailbox), { next: 0, backlog: 3, gap: false });
     mailbox.close();
     store.expire(150);
-    assert.deepEqual(mailbox.open(), { next: 0, backlog: 2, gap: true });
+    assert.deepEqual(stateOf(mailbox), { next: 0, backlog: 2, gap: true });
+  });
+
+  test("gives each mailbox an id of its own, the same for each connection", () => {
+    const { store, mailbox } = mailboxOf();
+    const other = store.mailbox("e".repeat(32) as DeviceId, { gap: false });
+    const { id } = mailbox.open();
+    assert.match(id, /^[0-9a-f]{16}$/);
+    mailbox.close();
+    assert.equal(mailbox.open().id, id);
+    assert.equal(store.mailbox(DEVICE, { gap: true }).open().id, id);
+    assert.notEqual(other.open().id, id);
+  });
+
+  test("batch() runs what it is given, batches in it too, and keeps what was done before an error", () => {
+    const { store, mailbox } = mailboxOf();
+    assert.equal(store.batch(() => mailbox.push(message())), PushResult.QUEUED);
+    store.announce();
+    const failing = () =>
+      store.batch(() => {
+        store.batch(() => mailbox.push(message()));
+        throw new Error("broken");
+      });
+    assert.throws(failing, /broken/);
+    assert.equal(mailbox.waiting, 2);
+    store.tidy();
+    assert.equal(mailbox.open().backlog, 2);
+  });
+
+  test("takes a delivery in twice, and once more after it has gone", () => {
+    const { store, mailbox } = mailboxOf();
+    const [one, two] = [message(), message()];
+    for (const delivery of [one, two, one]) assert.equal(mailbox.push(delivery), PushResult.QUEUED);
+    assert.equal(mailbox.open().backlog, 3);
+    const taken = [mailbox.take(), mailbox.take(), mailbox.take()].map((delivery) => delivery!.frame);
+    assert.deepEqual(taken, [one, two, one].map(({ frame }) => frame));
+    mailbox.acknowledge(3, () => {});
+    assert.equal(store.bytes, 0);
+    assert.equal(mailbox.push(one), PushResult.QUEUED);
+    assert.equal(mailbox.waiting, 1);
+  });
+
+  test("hands the receipt's counter out with what is stored", () => {
+    const { mailbox } = mailboxOf();
+    const receipt = new ReceiptCounter(
+      { device: DEVICE, account: "alice" as AccountName },
+      new Uint8Array(16),
+      new Set(),
+    );
+    mailbox.push(message({ receipt }));
+    mailbox.push(message());
+    mailbox.open();
+    mailbox.take();
+    mailbox.take();
+    const seen: (ReceiptCounter | null)[] = [];
+    mailbox.acknowledge(2, (_, counter) => seen.push(counter));
+    assert.deepEqual(seen, [receipt, null]);
   });
 
   test("gap markers are small and come for their group", () => {
@@ -243,9 +318,21 @@ export function mailboxSuite(name: string, open: (limits?: Partial<MailboxLimits
   });
 }
 
-function message(
-  options: { sender?: string; bytes?: number; group?: GroupId; ephemeral?: boolean; atMs?: number } = {},
-): SharedDelivery {
+function stateOf(mailbox: Mailbox): Omit<MailboxState, "id"> {
+  const { next, backlog, gap } = mailbox.open();
+  return { next, backlog, gap };
+}
+
+interface MessageOptions {
+  sender?: string;
+  bytes?: number;
+  group?: GroupId;
+  ephemeral?: boolean;
+  atMs?: number;
+  receipt?: ReceiptCounter;
+}
+
+function message(options: MessageOptions = {}): SharedDelivery {
   return deliveryOf(DeliveryKind.APPLICATION, options);
 }
 
@@ -253,16 +340,14 @@ function commit(group: GroupId = GROUP): SharedDelivery {
   return deliveryOf(DeliveryKind.COMMIT, { group, sender: "" });
 }
 
-function deliveryOf(
-  kind: DeliveryKind,
-  options: { sender?: string; bytes?: number; group?: GroupId; ephemeral?: boolean; atMs?: number },
-): SharedDelivery {
-  const { group = GROUP, sender = "alice", ephemeral, bytes = 100, atMs = 1_000 } = options;
+function deliveryOf(kind: DeliveryKind, options: MessageOptions): SharedDelivery {
+  const { group = GROUP, sender = "alice", ephemeral, bytes = 100, atMs = 1_000, receipt } = options;
   const payload = new Uint8Array(bytes);
   const envelope = new Uint8Array(16);
   return shareDelivery({ kind, group: fromHex(group), epoch: 0, envelope, atMs, payload }, {
     group,
     sender,
     ephemeral,
+    receipt,
   });
 }

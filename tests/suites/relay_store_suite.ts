@@ -341,6 +341,40 @@ export function relayStoreSuite(name: string, open: () => RelayStore): void {
     assert.deepEqual(statements, [1, 2]);
   });
 
+  test("takes a device back: it leaves every group, its id is kept, and nothing brings it in again", (store) => {
+    registerAll(store);
+    const phone: StoredDevice = { ...alice, device: "4".repeat(32) as DeviceId };
+    store.saveDevice(phone);
+    create(store, { kind: "channel", name: "#general" });
+    store.commit(commitOf(0, { add: [phone, bob] }));
+    const welcome = { envelope: "e1", payload: bytes(5), devices: [phone.device] };
+    store.commit(commitOf(1, { remove: [phone.device], committer: alice }));
+    const alone = { member: phone, atMs: NOW };
+    const head = { suite: 82, creator: phone.account, peer: null, kind: "group", name: "" } as const;
+    store.createGroup({ ...head, group: other(7) }, alone);
+    store.createGroup({ ...head, group: other(8) }, { ...alone, member: alice });
+    store.commit({ ...commitOf(0, { add: [phone], welcome }), group: other(8) });
+    const packages = { suite: 82, keyPackages: [bytes(1)], lastResort: bytes(2), limit: 64 };
+    store.addKeyPackages(phone.device, packages);
+    assert.deepEqual([store.revokedAccount(phone.device), store.revokedCount("alice")], [null, 0]);
+
+    const statement = bytes(9);
+    store.revokeDevice({ device: phone.device, account: phone.account, statement });
+    assert.deepEqual([store.revokedAccount(phone.device), store.revokedCount("alice")], ["alice", 1]);
+    assert.equal(store.device(phone.device), null);
+    assert.deepEqual(store.devicesOf("alice").map(({ device }) => device), [alice.device]);
+    assert.deepEqual([store.takeKeyPackage(phone.device, 82), store.welcome("e1")], [null, null]);
+    assert.deepEqual(store.groupsOfDevice(phone.device), []);
+    assert.equal(store.group(other(7)), null, "nobody else was in it");
+    const leaver = { device: phone.device, account: "alice", statement };
+    assert.deepEqual(store.group(other(8))!.leavers.map(plain), [leaver]);
+    assert.deepEqual(store.group(GROUP)!.leavers, [], "a commit had removed it");
+    assert.equal(store.takeBack(GROUP, 1), true);
+    const again = store.group(GROUP)!;
+    assert.deepEqual(again.leavers.map(plain), [leaver], "the commit is taken back, and it is still gone");
+    assert.deepEqual(again.members.map(({ device }) => device).sort(), [alice.device, bob.device]);
+  });
+
   test("leaves alone who left after the commit that is taken back", (store) => {
     registerAll(store);
     create(store, { kind: "channel", name: "#general" });

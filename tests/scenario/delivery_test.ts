@@ -1,0 +1,165 @@
+/** What becomes of a message: the words for it, in order, and what its sender hears when it does not arrive. */
+
+import assert from "node:assert/strict";
+import { FakeClock } from "../../proto/mod.ts";
+import { OUTBOX_LIFETIME_MS } from "../../client/limits.ts";
+import type { Conversation } from "../../client/mod.ts";
+import { decodeOutboxRow } from "../../client/outbox_row.ts";
+import { inWorld, type Person, type World } from "../helpers/world.ts";
+
+Deno.test("a message is waiting, accepted, delivered and read, in this order, and its history says which", () =>
+  inWorld(async (world) => {
+    const [alice, bob] = await people(world, "alice", "bob");
+    const direct = await alice.client.openDirect("bob");
+    await bob.has("@alice");
+    await bob.client.close();
+    const first = alice.client.send(direct, "one");
+    assert.equal(stateOf(alice, direct, first.id), "waiting");
+    await first.accepted;
+    assert.equal(stateOf(alice, direct, first.id), "accepted");
+    const second = await alice.says(direct, "two");
+    const again = await world.person("bob", { store: bob.store });
+    await again.hears("two");
+    await alice.until("to hear of the delivery", () => reached(alice, second).includes("delivered"));
+    assert.equal(stateOf(alice, direct, first.id), "delivered");
+    const bobDirect = again.client.find("@alice");
+    assert.equal(again.client.history(bobDirect, { limit: 1 })[0].message.state, undefined, "not bob's own");
+    await again.client.markAllRead(bobDirect)?.accepted;
+    assert.equal(again.client.markAllRead(bobDirect), null, "alice knows already");
+    await alice.until("to hear that it is read", () => reached(alice, second).includes("read"));
+    for (const id of [first.id, second]) {
+      assert.deepEqual(reached(alice, id), ["accepted", "delivered", "read"]);
+      assert.equal(stateOf(alice, direct, id), "read");
+    }
+  }));
+
+Deno.test("in a channel a message is read once everybody else has read it", () =>
+  inWorld(async (world) => {
+    const [alice, bob, carol] = await people(world, "alice", "bob", "carol");
+    const room = await alice.client.join("#room");
+    const bobRoom = await bob.client.join("#room");
+    const carolRoom = await carol.client.join("#room");
+    const id = await alice.says(room, "everybody?");
+    await Promise.all([bob, carol].map((person) => person.hears("everybody?")));
+    await bob.client.markAllRead(bobRoom)!.accepted;
+    await alice.until("to hear that bob has read it", () => alice.of("Read").length === 1);
+    assert.ok(!reached(alice, id).includes("read"));
+    await carol.client.markRead(carolRoom, id).accepted;
+    await alice.until("to hear that it is read", () => reached(alice, id).includes("read"));
+  }));
+
+Deno.test("a message that waits for 7 days expires, and its sender is told", () =>
+  inWorld(async (world) => {
+    const clock = new FakeClock(Date.now());
+    const alice = await world.person("alice", { clock });
+    const bob = await world.person("bob");
+    const room = await alice.client.join("#room");
+    await bob.client.join("#room");
+    await alice.until("to see bob", () => alice.of("MemberJoined").length > 0);
+    await world.relay.stop();
+    await alice.until("to be offline", () => alice.of("Status").at(-1)?.status === "offline");
+    const sending = alice.client.send(room, "too late");
+    const failed = assert.rejects(sending.accepted, { code: "TIMEOUT" });
+    clock.advance(OUTBOX_LIFETIME_MS - 1);
+    assert.deepEqual(alice.of("MsgFailed"), []);
+    clock.advance(1);
+    await failed;
+    const [{ id, code, reason }] = alice.of("MsgFailed");
+    assert.deepEqual([id, code], [sending.id, "TIMEOUT"]);
+    assert.match(reason, /7 days/);
+    assert.equal(stateOf(alice, room, id), "failed");
+    assert.deepEqual(alice.store.all("outbox"), []);
+  }));
+
+Deno.test("an accepted message that nobody fetches for 7 days expires too; one that somebody has is only forgotten", () =>
+  inWorld(async (world) => {
+    const clock = new FakeClock(Date.now());
+    const alice = await world.person("alice", { clock });
+    const [bob, carol] = await people(world, "bob", "carol");
+    const direct = await alice.client.openDirect("bob");
+    await bob.has("@alice");
+    const room = await alice.client.join("#room");
+    await bob.client.join("#room");
+    await carol.client.join("#room");
+    await alice.until("to see both", () => room.group.members.length === 3);
+    await bob.client.close();
+    const toBob = await alice.says(direct, "are you there?");
+    const toAll = await alice.says(room, "anybody?");
+    await carol.hears("anybody?");
+    await carol.client.close(); // its acknowledgement is out now
+    const alone = await alice.client.join("#alone");
+    while (!someReached(alice)) await alice.says(alone, "…"); // whatever came before its answer is handled soon
+    clock.advance(OUTBOX_LIFETIME_MS);
+    assert.deepEqual(alice.of("MsgFailed").map(({ id }) => id), [toBob]);
+    assert.equal(stateOf(alice, direct, toBob), "failed");
+    assert.equal(stateOf(alice, room, toAll), "accepted");
+    assert.deepEqual(alice.store.all("outbox"), []);
+  }));
+
+Deno.test("after a restart of the relay an accepted message goes out again, is shown once, and is not reported twice", () =>
+  inWorld(async (world) => {
+    const [alice, bob, carol] = await people(world, "alice", "bob", "carol");
+    const room = await alice.client.join("#room");
+    await bob.client.join("#room");
+    await carol.client.join("#room");
+    await carol.client.close();
+    const ids: string[] = [];
+    for (const text of ["one", "two", "three"]) ids.push(await alice.says(room, text));
+    await bob.hears("three");
+    await world.restartRelay(); // forgets what waits for carol
+    const again = await world.person("carol", { store: carol.store });
+    await again.hears("three");
+    await alice.says(room, "four");
+    await Promise.all([bob, again].map((person) => person.hears("four")));
+    assert.deepEqual(bob.texts("#room"), ["one", "two", "three", "four"]);
+    assert.deepEqual(again.texts("#room"), ["one", "two", "three", "four"]);
+    assert.deepEqual([...bob.of("Gap"), ...again.of("Gap")], []);
+    await alice.until("to hear of the delivery", () => reached(alice, ids[2]).includes("delivered"));
+    for (const id of ids) assert.deepEqual(reached(alice, id), ["accepted", "delivered"]);
+  }));
+
+Deno.test("where the relay and the sender's machine are both gone, the next message leaves a mark for what is lost", () =>
+  inWorld(async (world) => {
+    const [alice, bob, carol] = await people(world, "alice", "bob", "carol");
+    const room = await alice.client.join("#room");
+    await bob.client.join("#room");
+    const carolRoom = await carol.client.join("#room");
+    await bob.until("to see all", () => bob.client.find("#room").group.members.length === 3);
+    const before = await alice.says(room, "before");
+    await alice.until("to hear of the delivery", () => reached(alice, before).includes("delivered"));
+    await carol.client.close();
+    await alice.says(room, "lost for carol");
+    await bob.hears("lost for carol");
+    const rows = alice.store.all("outbox");
+    assert.equal(rows.length, 1, "kept for carol");
+    await alice.client.close();
+    await world.restartRelay();
+    alice.store.write((writer) => writer.delete("outbox", rows[0].id)); // as if that disk had died before
+    const again = await world.person("carol", { store: carol.store });
+    const back = await world.person("alice", { store: alice.store });
+    await back.says(back.client.find("#room"), "after");
+    await again.hears("after");
+    const shown = again.client.history(carolRoom, { limit: 10 }).map(({ message }) =>
+      message.gap ?? message.text
+    );
+    assert.deepEqual(shown, ["before", "a message from alice did not come", "after"]);
+    assert.deepEqual(bob.of("Gap"), []);
+  }));
+
+function people(world: World, ...names: string[]): Promise<Person[]> {
+  return Promise.all(names.map((name) => world.person(name)));
+}
+
+function stateOf(person: Person, conversation: Conversation, id: string): string | undefined {
+  return person.client.history(conversation, { limit: 50 }).find(({ message }) => message.id === id)?.message
+    .state;
+}
+
+function reached(person: Person, id: string): string[] {
+  return person.of("MsgSent").filter((event) => event.id === id).map(({ state }) => state);
+}
+
+/** Whether the relay has said of a message in the outbox that somebody has it. */
+function someReached(person: Person): boolean {
+  return person.store.all("outbox").some(({ id, row }) => decodeOutboxRow(id, row).reached > 0);
+}
