@@ -57,12 +57,12 @@ import {
 } from "./identity/mod.ts";
 import { Inbox } from "./inbox.ts";
 import { Membership } from "./membership.ts";
-import { Outbox, type Sending } from "./outbox.ts";
+import { Outbox, type OutboxSession, type Sending } from "./outbox.ts";
 import { READ_LOOK_BACK } from "./limits.ts";
 import { forgetSenders, readUpTo } from "./positions.ts";
 import { boundedDial } from "./session/bounded_dial.ts";
 import { type ConnectionState, Connector, type Dialled } from "./session/connector.ts";
-import { type LoginResult, RelayLink } from "./session/link.ts";
+import { RelayLink } from "./session/link.ts";
 import type { NetworkMonitor } from "./session/network_monitor.ts";
 import { RelayApi, type RelayMember } from "./session/relay_api.ts";
 import type { Store } from "./store/mod.ts";
@@ -147,6 +147,8 @@ export class AronaClient {
   readonly #tasks = new Set<Promise<void>>();
   #relay: KnownRelay;
   #api: RelayApi | null = null;
+  /** The connection, once its login is done. */
+  #session: OutboxSession | null = null;
   #closing = false;
 
   constructor(options: ClientOptions & { clock: Clock; identity: LocalIdentity; relay: KnownRelay }) {
@@ -210,7 +212,7 @@ export class AronaClient {
     this.#outbox = new Outbox(this.#context, {
       onSent: (conversation) => this.#membership.maintain(conversation),
       synchronize: (conversation) => this.#inbox.synchronize(conversation),
-      boot: () => this.#relay.boot,
+      session: () => this.#session?.link.closed === false ? this.#session : null,
     });
     this.#devices = new Devices(this.#context, {
       identity,
@@ -568,10 +570,12 @@ export class AronaClient {
       this.#api = new RelayApi(link);
       const { stale } = link.login;
       if (stale) await this.#inbox.restored();
-      await this.#catchUp(link.login, connection.greeting.boot);
+      const session = { link, boot: connection.greeting.boot };
+      const isBehind = await this.#catchUp(session);
       await this.#membership.publishLastResorts({ replaceAll: stale });
+      this.#session = session;
       ready.resolve();
-      this.#afterLogin(link);
+      this.#afterLogin(session, { isBehind });
       return {
         ended: ended.promise,
         probe: (disturbance) => link.probe(disturbance),
@@ -604,21 +608,23 @@ export class AronaClient {
   }
 
   /** What goes on by itself once a connection stands. */
-  #afterLogin(link: RelayLink): void {
+  #afterLogin(session: OutboxSession, { isBehind }: { isBehind: boolean }): void {
     const { conversations } = this.#context;
+    const { link } = session;
     this.#background(() => this.#membership.publishKeyPackages(link.login.keyPackages));
     for (const conversation of conversations.values()) {
       this.#membership.maintain(conversation);
       this.#membership.rescue(conversation);
     }
     if (link.login.stale) this.#background(() => this.#membership.enterUnknown());
-    if (link.login.gap) {
+    if (isBehind) {
       // Only now: what waits in the mailbox belongs to earlier epochs than what a sync would bring.
       this.#background(async () => {
         await link.caughtUp;
         for (const conversation of conversations.values()) {
           if (conversation.participation === "member") await this.#inbox.synchronize(conversation);
         }
+        if (this.#session === session) this.#saveRelay({ ...this.#relay, boot: session.boot });
       });
     }
     this.#devices.start(link.caughtUp);
@@ -688,18 +694,25 @@ export class AronaClient {
     });
   }
 
-  /** Puts the state in order that a connection begins with: after a restart of the relay, or a commit of unknown fate. */
-  async #catchUp(login: LoginResult, boot: string): Promise<void> {
+  /**
+   * Puts the state in order that a connection begins with: after a restart of the relay, or a commit of unknown fate.
+   *
+   * @returns whether the relay's log has to be looked at once what waits there is handled. That this is so is on the disk until it is
+   * done: the relay forgets it with the first acknowledgement
+   */
+  async #catchUp({ link: { login }, boot }: OutboxSession): Promise<boolean> {
     const { store, conversations } = this.#context;
-    const restarted = boot !== this.#relay.boot && login.backlog === 0;
+    const mayMiss = login.gap || boot !== this.#relay.boot;
+    if (mayMiss) this.#saveRelay({ ...this.#relay, boot: "" });
+    const now = mayMiss && login.backlog === 0;
     for (const conversation of conversations.values()) {
       if (conversation.participation !== "member") continue;
-      // After a restart of the relay nothing waits there but the log; otherwise the rest comes in order.
-      if (restarted) await this.#inbox.synchronize(conversation);
+      if (now) await this.#inbox.synchronize(conversation);
       else await this.#inbox.settlePending(conversation);
     }
     store.write((writer) => writer.put("profile", "registered", utf8("yes")));
-    this.#saveRelay({ ...this.#relay, boot });
+    if (now) this.#saveRelay({ ...this.#relay, boot });
+    return mayMiss && !now;
   }
 
   #saveRelay(relay: KnownRelay): void {

@@ -86,7 +86,8 @@ export class Inbox {
         }
         return await this.#message(conversation, delivery);
       case DeliveryKind.GAP:
-        await this.synchronize(conversation);
+        // No further than what the marker stands for: what waits behind it may be of the very next epoch.
+        await this.synchronize(conversation, delivery.epoch);
         return this.#gap(conversation, "some messages were not kept while this device was away");
     }
   }

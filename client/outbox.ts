@@ -25,6 +25,7 @@ import { advanceState, type MessageState } from "./history.ts";
 import { applyContent } from "./inbox.ts";
 import { MAX_OUTBOX_MESSAGES, MAX_UNDELIVERED_MESSAGES, OUTBOX_LIFETIME_MS } from "./limits.ts";
 import { decodeOutboxRow, encodeOutboxRow, type OutboxRow, type SealedMessage } from "./outbox_row.ts";
+import type { RelayLink } from "./session/link.ts";
 import type { StoreWriter } from "./store/mod.ts";
 
 /** Pauses after an answer that another try may change: the first, and the longest. */
@@ -58,8 +59,15 @@ export interface OutboxOptions {
   /** A message was accepted. */
   onSent(conversation: Conversation): void;
   synchronize(conversation: Conversation): Promise<void>;
+  /** The connection, once the login is done; null while there is none. */
+  session(): OutboxSession | null;
+}
+
+/** What messages go out by. One that was picked for a session goes out by that one or not at all: on the next, others may come first. */
+export interface OutboxSession {
+  readonly link: RelayLink;
   /** The relay's boot id; what it accepted before its last start it may have forgotten. */
-  boot(): string;
+  readonly boot: string;
 }
 
 /** Sends the messages of all conversations. */
@@ -67,6 +75,8 @@ export class Outbox {
   /** In the order they were written; the store holds the same rows. */
   readonly #rows: OutboxRow[];
   readonly #pumping = new Set<string>();
+  /** Conversations that something new was said of while they were pumped. */
+  readonly #pumpAgain = new Set<string>();
   /** Rows that were reported as delivered already and wait for further devices. */
   readonly #delivered = new Set<string>();
   readonly #waiting = new Map<string, PromiseWithResolvers<void>>();
@@ -119,11 +129,11 @@ export class Outbox {
 
   /** Seals and sends something short-lived to who is connected now; a failure is nobody's concern. */
   async sendEphemeral(conversation: Conversation, content: Content): Promise<void> {
-    const { context } = this;
-    if (!context.online || conversation.participation !== "member") return;
+    const session = this.options.session();
+    if (session === null || conversation.participation !== "member") return;
     await this.#quietly(async () => {
       const sealed = await this.#seal(conversation, { content: encodeContent(content), sequence: 0 });
-      await context.relay().link.submit({
+      await session.link.submit({
         flags: MessageFlag.EPHEMERAL,
         group: fromHex(conversation.id),
         ...sealed,
@@ -189,26 +199,31 @@ export class Outbox {
   }
 
   #pump(conversation: Conversation): void {
-    if (this.#pumping.has(conversation.id) || !this.context.online) return;
+    if (this.#pumping.has(conversation.id)) return void this.#pumpAgain.add(conversation.id);
+    if (this.options.session() === null) return;
     this.#pumping.add(conversation.id);
     this.context.background(async () => {
       try {
-        while (this.context.online && !this.#stopped.signal.aborted) {
-          const boot = this.options.boot();
+        while (!this.#stopped.signal.aborted) {
+          const session = this.options.session();
+          if (session === null) return;
           // A conversation that was entered anew is another object under the same id.
           const current = this.context.conversations.get(conversation.id);
           if (current === undefined) return;
-          const row = this.#rows.find((row) => row.group === conversation.id && row.acceptedBoot !== boot);
-          if (row === undefined || !await this.#trySend(current, row, boot)) return;
+          const row = this.#rows.find((row) =>
+            row.group === conversation.id && row.acceptedBoot !== session.boot
+          );
+          if (row === undefined || !await this.#trySend(current, row, session)) return;
         }
       } finally {
         this.#pumping.delete(conversation.id);
+        if (this.#pumpAgain.delete(conversation.id)) this.#pump(conversation);
       }
     });
   }
 
   /** @returns whether to go on with what waits */
-  async #trySend(conversation: Conversation, row: OutboxRow, boot: string): Promise<boolean> {
+  async #trySend(conversation: Conversation, row: OutboxRow, session: OutboxSession): Promise<boolean> {
     const { context } = this;
     if (conversation.participation === "stuck") return false; // until it is back
     if (conversation.participation !== "member") {
@@ -225,12 +240,15 @@ export class Outbox {
       });
       Object.assign(row, { sealed });
       epoch = sealed.epoch;
-      const { queued, full } = await context.relay().link.submit({
+      const { queued, full } = await session.link.submit({
         flags: MessageFlag.RECEIPT,
         group: fromHex(conversation.id),
         ...sealed,
       });
-      if (this.#rows.includes(row)) this.#accept(conversation, row, { boot, alone: queued + full === 0 });
+      // A receipt for an earlier copy may have been quicker.
+      if (this.#rows.includes(row)) {
+        this.#accept(conversation, row, { boot: session.boot, alone: queued + full === 0 });
+      }
       return true;
     } catch (error) {
       if (!(error instanceof AronaError)) throw error;
@@ -273,7 +291,7 @@ export class Outbox {
     row: OutboxRow,
     refusal: { error: AronaError; epoch: number },
   ): Promise<boolean> {
-    const { clock, online } = this.context;
+    const { clock } = this.context;
     const { error } = refusal;
     switch (error.code) {
       case "IDENTITY_CHANGED": // verify() goes on once the person has decided
@@ -289,7 +307,7 @@ export class Outbox {
         return true;
       case "FORBIDDEN": // the relay knows more of the membership than this device
         // What waited in the mailbox is from before it, and comes first.
-        await this.context.relay().link.caughtUp;
+        await this.options.session()?.link.caughtUp;
         await this.#quietly(() => this.options.synchronize(conversation));
         if (conversation.participation === "member") this.#fail(conversation, row, error);
         return true;
@@ -298,7 +316,7 @@ export class Outbox {
       this.#fail(conversation, row, error);
       return true;
     }
-    if (!online || error.code === "CLOSED") return false; // resume() goes on
+    if (error.code === "CLOSED") return false; // resume() goes on
     const asked = error.details?.retryAfterMs;
     const pause = AbortSignal.any([this.#stopped.signal, this.#hurry.signal]);
     await sleep(clock, typeof asked === "number" ? asked : this.#retryMs, pause).catch(() => {});
@@ -348,7 +366,7 @@ export class Outbox {
       }
       const reason = row.acceptedBoot === null
         ? "Cannot send: it could not be delivered for 7 days"
-        : "Cannot deliver: nobody has fetched it for 7 days";
+        : "Cannot say that it arrived: no device has confirmed it for 7 days";
       this.#fail(conversation, row, new AronaError("TIMEOUT", reason));
     }
     const oldest = this.#rows[0];

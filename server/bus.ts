@@ -106,10 +106,7 @@ export class InProcessBus implements Bus {
     const result = recipient.mailbox.push(delivery);
     const listener = recipient.listener;
     if (listener !== null) {
-      if (result !== PushResult.QUEUED) {
-        listener.overflowed(result);
-        if (result === PushResult.COLLAPSED) listener.event({ type: "dropped", group: delivery.group });
-      }
+      if (result !== PushResult.QUEUED) listener.overflowed(result);
       listener.wake();
     }
     return result;

@@ -1,6 +1,7 @@
 /** One envelope on its way to many devices: its bytes exist once, mailboxes and connections share them. */
 
 import {
+  ByteReader,
   decodeDelivery,
   type Delivery,
   DELIVERY_AS_OBJECT,
@@ -17,6 +18,8 @@ import { MAX_INLINE_PAYLOAD_BYTES } from "./limits.ts";
 import type { ReceiptCounter } from "./receipts.ts";
 
 const EMPTY = new Uint8Array();
+/** Where the epoch is in an encoded delivery. */
+const EPOCH_PLACE = 17;
 /** Where the envelope id is in an encoded delivery (PROTOCOL.md section 7), and where it ends. */
 const ENVELOPE_ID_PLACE = [25, 41] as const;
 
@@ -54,6 +57,14 @@ export class SharedDelivery {
 
   get ephemeral(): boolean {
     return this.options.ephemeral === true;
+  }
+
+  /** The group's epoch once the device has handled it. */
+  get epochAfter(): number {
+    const epoch = this.frame === null
+      ? this.options.epoch ?? this.options.load?.()?.epoch ?? 0
+      : new ByteReader(this.frame.parts[0].subarray(EPOCH_PLACE)).u64();
+    return this.kind === DeliveryKind.COMMIT ? epoch + 1 : epoch;
   }
 
   /** Tells whether two application messages are the same envelope of the same sender; nobody else's can have the same. */
@@ -133,13 +144,18 @@ export function shareDelivery(
   );
 }
 
-/** The marker that stands for deliveries of `group` that were not kept. */
-export function gapDelivery(group: GroupId, atMs: number): SharedDelivery {
+/**
+ * The marker that stands for deliveries of `group` that were not kept.
+ *
+ * @param options.epoch the group's once they would have been handled: what waits behind the marker is of this epoch or a later one
+ */
+export function gapDelivery(group: GroupId, options: { epoch: number; atMs: number }): SharedDelivery {
+  const { epoch, atMs } = options;
   return shareDelivery(
     {
       kind: DeliveryKind.GAP,
       group: fromHex(group),
-      epoch: 0,
+      epoch,
       envelope: new Uint8Array(16),
       atMs,
       payload: EMPTY,

@@ -325,7 +325,7 @@ class MemoryMailbox implements Mailbox, JournaledMailbox {
   /** The device learns by one marker that something of the group is missing here, unless what is missing was for now only. */
   #refuse(delivery: SharedDelivery, result: PushResult): PushResult {
     if (delivery.ephemeral || this.#marked.has(delivery.group)) return result;
-    if (this.#reserved < MAILBOX_RESERVE_ENTRIES) this.#append(gapDelivery(delivery.group, delivery.atMs));
+    if (this.#reserved < MAILBOX_RESERVE_ENTRIES) this.#append(markerFor(delivery));
     else this.#setGap(true);
     return result;
   }
@@ -349,7 +349,7 @@ class MemoryMailbox implements Mailbox, JournaledMailbox {
   #collapse(commit: SharedDelivery): PushResult {
     const removed = this.#retain(this.#cursor, (delivery) => delivery.group !== commit.group);
     if (this.#reserved >= MAILBOX_RESERVE_ENTRIES) return this.#overflow();
-    this.#append(gapDelivery(commit.group, commit.atMs));
+    this.#append(markerFor(commit));
     return removed === 1 && this.#wasMarker ? PushResult.QUEUED : PushResult.COLLAPSED;
   }
 
@@ -392,6 +392,11 @@ class MemoryMailbox implements Mailbox, JournaledMailbox {
 /** An id for a numbering that begins. */
 export function newMailboxId(): string {
   return toHex(crypto.getRandomValues(new Uint8Array(MAILBOX_ID_BYTES)));
+}
+
+/** What stands in the place of a delivery that does not fit. */
+function markerFor(delivery: SharedDelivery): SharedDelivery {
+  return gapDelivery(delivery.group, { epoch: delivery.epochAfter, atMs: delivery.atMs });
 }
 
 function usesReserve({ kind }: SharedDelivery): boolean {

@@ -304,7 +304,10 @@ export class Session implements Listener {
       }
       const handled = handleRequest(this.services, this.caller, parseRequest(frame.type, control));
       if (!(handled instanceof Promise)) return this.#answer(id, handled);
-      return handled.then((finish) => this.#answer(id, finish())).catch((error) => this.#refuse(id, error));
+      return handled.then((finish) => {
+        // A device that has come back on a newer connection has asked for the fate of what it left here: nothing more may come of it.
+        if (this.#result === null) this.#answer(id, finish());
+      }).catch((error) => this.#refuse(id, error));
     } catch (error) {
       this.#refuse(id, error);
     }

@@ -28,7 +28,7 @@ export interface KnownRelay {
   readonly document: Uint8Array | null;
   /** Its sequence number; older ones are refused. */
   readonly highestSequence: number;
-  /** The relay's boot id at the last login. */
+  /** The relay's boot id that this device is in step with; empty while it may have missed something. */
   readonly boot: string;
 }
 

@@ -12,7 +12,7 @@ import { createGroupEngine, MANDATORY_SUITE } from "../../../client/groups/mod.t
 import { createLocalIdentity, localDevice, type LocalIdentity } from "../../../client/identity/mod.ts";
 import { Inbox } from "../../../client/inbox.ts";
 import { Membership } from "../../../client/membership.ts";
-import { Outbox } from "../../../client/outbox.ts";
+import { Outbox, type OutboxSession } from "../../../client/outbox.ts";
 import { forgetSenders } from "../../../client/positions.ts";
 import { RelayLink } from "../../../client/session/link.ts";
 import { type CommitRequest, RelayApi } from "../../../client/session/relay_api.ts";
@@ -55,6 +55,7 @@ interface Parts {
   readonly inbox: Inbox;
   readonly outbox: Outbox;
   api: RelayApi | null;
+  session: OutboxSession | null;
 }
 
 /** One device. */
@@ -220,9 +221,10 @@ export class Racer {
       outbox: new Outbox(context, {
         onSent: (conversation) => membership.maintain(conversation),
         synchronize: (conversation) => parts.inbox.synchronize(conversation),
-        boot: () => "the only one",
+        session: () => parts.api === null || parts.api.link.closed ? null : parts.session,
       }),
       api: null,
+      session: null,
     };
     return parts;
   }
@@ -257,6 +259,7 @@ export class Racer {
           },
         },
       });
+      parts.session = { link, boot: "the only one" };
       parts.api = new WatchedApi(link, (outcome) => this.ground.onCommit(this, outcome));
       const conversations = () => [...context.conversations.values()];
       for (const conversation of conversations()) {
