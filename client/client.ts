@@ -705,14 +705,18 @@ export class AronaClient {
     const mayMiss = login.gap || boot !== this.#relay.boot;
     if (mayMiss) this.#saveRelay({ ...this.#relay, boot: "" });
     const now = mayMiss && login.backlog === 0;
+    let isInDoubt = false;
     for (const conversation of conversations.values()) {
       if (conversation.participation !== "member") continue;
+      // What was refused on the connection before is looked at once more, and the relay hears of it again.
+      isInDoubt ||= conversation.refused !== null;
+      conversation.refused = null;
       if (now) await this.#inbox.synchronize(conversation);
       else await this.#inbox.settlePending(conversation);
     }
     store.write((writer) => writer.put("profile", "registered", utf8("yes")));
     if (now) this.#saveRelay({ ...this.#relay, boot });
-    return mayMiss && !now;
+    return (mayMiss || isInDoubt) && !now;
   }
 
   #saveRelay(relay: KnownRelay): void {

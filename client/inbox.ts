@@ -225,15 +225,14 @@ export class Inbox {
     });
   }
 
-  /** A commit that does not verify: everything stays as it was, and an admin has the relay take it back. */
+  /** A commit that does not verify: everything stays as it was, and the relay takes it back for an admin, or for most of who is there. */
   #refuse(conversation: Conversation, commit: { epoch: number; hash: string; reason: string }): void {
     const { epoch, hash, reason } = commit;
     conversation.refused = { epoch, hash };
     this.#gap(conversation, `a change of the group was refused: ${reason}`);
-    if (!conversation.group.self.admin) return;
     this.context.background(async () => {
-      await this.context.relay().refuse(conversation.id, { epoch, hash });
-      if (conversation.refused?.hash === hash) conversation.refused = null;
+      const now = await this.context.relay().refuse(conversation.id, { epoch, hash });
+      if (now === epoch && conversation.refused?.hash === hash) conversation.refused = null;
     });
   }
 

@@ -19,6 +19,8 @@ export class GroupState {
   readonly leavers = new Map<DeviceId, StoredLeaver>();
   /** Devices that have lost their state and wait for another leaf. */
   readonly returners = new Map<DeviceId, Returner>();
+  /** Accounts that could not verify a commit, by its SHA-256 (hexadecimal). */
+  doubts: { readonly commit: string; readonly accounts: Set<AccountName> } | null = null;
   /** How many devices of each account are members. */
   readonly accounts = new Map<AccountName, number>();
   /** Accounts with more than one. Never changed, but replaced, so that a message can keep what was true when it was sent. */
@@ -94,6 +96,7 @@ export class GroupDirectory {
   commit(state: GroupState, commit: StoredCommit): boolean {
     if (!this.store.commit(commit)) return false;
     state.epoch = commit.epoch + 1;
+    state.doubts = null;
     for (const device of commit.remove) this.#drop(state, device);
     for (const member of commit.add) this.#admit(state, member);
     if (commit.admins !== undefined) state.admins = new Set(commit.admins);
@@ -102,9 +105,9 @@ export class GroupDirectory {
   }
 
   /** Takes the newest commit back, in the store too. @returns false where it is not the one from `epoch` on */
-  takeBack(state: GroupState, epoch: number): boolean {
+  takeBack(state: GroupState, epoch: number, options: { ban: boolean }): boolean {
     const { group } = state.head;
-    if (!this.store.takeBack(group, epoch)) return false;
+    if (!this.store.takeBack(group, epoch, options)) return false;
     const stored = this.store.group(group)!;
     state.epoch = stored.epoch;
     state.admins = new Set(stored.admins);

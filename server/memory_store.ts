@@ -324,12 +324,12 @@ export class MemoryRelayStore implements RelayStore {
     return this.#groups.get(group)?.undo ?? null;
   }
 
-  takeBack(group: GroupId, epoch: number): boolean {
+  takeBack(group: GroupId, epoch: number, { ban } = { ban: true }): boolean {
     const found = this.#groups.get(group);
     const undo = found?.undo ?? null;
     if (found === undefined || undo === null || undo.epoch !== epoch) return false;
     Object.assign(found, undo.before, { epoch, undo: null });
-    found.banned = bansAfterTakingBack({ ...undo.before, committer: undo.committer.account });
+    if (ban) found.banned = bansAfterTakingBack({ ...undo.before, committer: undo.committer.account });
     found.log.pop();
     for (const [device, { member, leaver }] of undo.devices) {
       found.members.delete(device);

@@ -384,8 +384,8 @@ class SqliteRelayStore implements RelayStore {
     return newestCommit(this.database, group);
   }
 
-  takeBack(group: GroupId, epoch: number): boolean {
-    return this.database.transaction(() => takeBack(this.database, group, epoch));
+  takeBack(group: GroupId, epoch: number, options = { ban: true }): boolean {
+    return this.database.transaction(() => takeBack(this.database, { group, epoch, ...options }));
   }
 
   commits(group: GroupId, epoch: number): CommitRange {

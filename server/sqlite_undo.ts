@@ -53,14 +53,15 @@ export function newestCommit(database: SqliteDatabase, group: GroupId): NewestCo
 }
 
 /** See {@link RelayStore.takeBack}; the caller has begun a transaction. */
-export function takeBack(database: SqliteDatabase, group: GroupId, epoch: number): boolean {
+export function takeBack(
+  database: SqliteDatabase,
+  { group, epoch, ban }: { group: GroupId; epoch: number; ban: boolean },
+): boolean {
   const kept = database.get("SELECT * FROM undo WHERE group_id = ? AND epoch = ?", group, epoch);
   if (kept === null) return false;
-  const banned = bansAfterTakingBack({
-    admins: JSON.parse(kept.admins as string),
-    banned: JSON.parse(kept.banned as string),
-    committer: kept.account as string,
-  });
+  const before = { admins: JSON.parse(kept.admins as string), banned: JSON.parse(kept.banned as string) };
+  const committer = kept.account as string;
+  const banned = ban ? bansAfterTakingBack({ ...before, committer }) : before.banned;
   database.run(
     "UPDATE groups SET epoch = ?, admins = ?, banned = ? WHERE group_id = ?",
     epoch,

@@ -214,9 +214,10 @@ export interface RelayStore {
    * committer's account is banned unless it is an admin. Who has left or come in otherwise since then stays so.
    *
    * @param epoch the one before the commit
+   * @param options.ban whether to ban. @default true
    * @returns false where there is no such commit to take back; nothing has changed then
    */
-  takeBack(group: GroupId, epoch: number): boolean;
+  takeBack(group: GroupId, epoch: number, options?: { ban: boolean }): boolean;
   commits(group: GroupId, epoch: number): CommitRange;
   /** SHA-256 of the commit from `epoch` on, where it is still kept. */
   commitHash(group: GroupId, epoch: number): Uint8Array | null;

@@ -246,9 +246,10 @@ export class RelayApi {
     return number(fields, "others");
   }
 
-  /** As an admin: the newest commit does not verify, and the relay is to take it back. */
-  async refuse(group: GroupId, commit: { epoch: number; hash: string }): Promise<void> {
-    await this.link.request(FrameType.GROUP, { op: "refuse", group, ...commit });
+  /** The newest commit does not verify, and the relay is to take it back. @returns the group's epoch: the one before it where it has */
+  async refuse(group: GroupId, commit: { epoch: number; hash: string }): Promise<number> {
+    const { fields } = await this.link.request(FrameType.GROUP, { op: "refuse", group, ...commit });
+    return number(fields, "epoch");
   }
 }
 

@@ -347,3 +347,21 @@ Deno.test("a last-resort key package lets the same device into several groups", 
     assert.equal(joined.usedKeyPackage, 1);
   }
 });
+
+Deno.test("two members of one epoch in different states find it out by the first message, and lose nothing by it", async () => {
+  const world = createWorld();
+  const [anna, bert] = [await world.peer("anna"), await world.peer("bert")];
+  const room = await Room.open(world, anna, { kind: "group" });
+  await room.add(0, [bert]);
+  const [ours, theirs] = [
+    await anna.engine.commit(room.at(0).group, { kind: "update" }),
+    await bert.engine.commit(room.at(1).group, { kind: "update" }),
+  ];
+  assert.equal(ours.next.epoch, theirs.next.epoch);
+  const { ciphertext } = await anna.engine.encrypt(ours.next, new Uint8Array(9), { sequence: 1, earlier: 0 });
+  await refused(() => bert.engine.decrypt(theirs.next, ciphertext), "FORKED");
+  // Bert's own commit has not won: the group that it was made from follows anna's, and reads the message.
+  const { next } = await bert.engine.process(room.at(1).group, ours.commit);
+  const { place, plaintext } = await bert.engine.decrypt(next, ciphertext);
+  assert.deepEqual([place, plaintext.length], [{ sequence: 1, earlier: 0 }, 9]);
+});

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { ByteWriter, fromHex, type GroupId, parseAccountName, toHex } from "../../proto/mod.ts";
 import { Rogue } from "../helpers/rogue.ts";
-import { inWorld, type World } from "../helpers/world.ts";
+import { inWorld, type Person, type World } from "../helpers/world.ts";
 
 const SUITE = 0x0052 as const;
 
@@ -82,29 +82,7 @@ Deno.test("a commit that nobody can verify is taken back, and the group goes on"
     try {
       const room = await alice.client.join("#room");
       const bobRoom = await bob.client.join("#room");
-      const found = await mallory.api.lookupChannel("#room");
-      assert.ok(found.exists);
-      const joined = await mallory.engine.joinFromGroupInfo(mallory.device, {
-        groupInfo: found.groupInfo,
-        expect: { group: room.id, name: "#room" },
-      });
-      const groupInfo = await mallory.engine.groupInfo(joined.next);
-      const request = { group: room.id, add: [], remove: [] };
-      await mallory.api.commit(
-        { ...request, epoch: found.epoch, external: true, commit: joined.commit, groupInfo },
-        done,
-      );
-      await alice.until(
-        "to see mallory",
-        () => alice.of("MemberJoined").some((e) => e.account === "mallory"),
-      );
-      await mallory.api.commit({
-        ...request,
-        epoch: found.epoch + 1,
-        external: false,
-        commit: junkCommit(world, room.id, found.epoch + 1),
-        groupInfo,
-      }, done);
+      await enterAndJunk(world, mallory, { id: room.id, seenBy: alice });
       await alice.until("to refuse it", () => alice.of("Gap").length > 0);
       await alice.says(room, "still here");
       await bob.hears("still here");
@@ -118,6 +96,63 @@ Deno.test("a commit that nobody can verify is taken back, and the group goes on"
       await mallory.close();
     }
   }));
+
+Deno.test("a commit that nobody can verify does not stop a group whose admin is away", () =>
+  inWorld(async (world) => {
+    const [alice, bob, carol] = await Promise.all(
+      ["alice", "bob", "carol"].map((name) => world.person(name)),
+    );
+    const mallory = await Rogue.register(world, "mallory");
+    try {
+      const { id } = await alice.client.join("#room");
+      const bobRoom = await bob.client.join("#room");
+      const carolRoom = await carol.client.join("#room");
+      await alice.client.close();
+      await enterAndJunk(world, mallory, { id, seenBy: bob });
+      await bob.until("to refuse it", () => bob.of("Gap").length > 0);
+      await bob.says(bobRoom, "still here");
+      await carol.hears("still here");
+      await carol.client.renewKeys(carolRoom);
+      await carol.says(carolRoom, "me too");
+      await bob.hears("me too");
+      const back = await world.person("alice", { store: alice.store });
+      await back.hears("me too");
+      assert.deepEqual([bob.of("Gap").length, carol.of("Gap").length], [1, 1]);
+    } finally {
+      await mallory.close();
+    }
+  }));
+
+/** Mallory joins the channel as anybody may, and commits what nobody can verify. */
+async function enterAndJunk(
+  world: World,
+  mallory: Rogue,
+  { id, seenBy }: { id: GroupId; seenBy: Person },
+): Promise<void> {
+  const found = await mallory.api.lookupChannel("#room");
+  assert.ok(found.exists);
+  const joined = await mallory.engine.joinFromGroupInfo(mallory.device, {
+    groupInfo: found.groupInfo,
+    expect: { group: id, name: "#room" },
+  });
+  const groupInfo = await mallory.engine.groupInfo(joined.next);
+  const request = { group: id, add: [], remove: [] };
+  await mallory.api.commit(
+    { ...request, epoch: found.epoch, external: true, commit: joined.commit, groupInfo },
+    done,
+  );
+  await seenBy.until(
+    "to see mallory",
+    () => seenBy.of("MemberJoined").some((event) => event.account === "mallory"),
+  );
+  await mallory.api.commit({
+    ...request,
+    epoch: found.epoch + 1,
+    external: false,
+    commit: junkCommit(world, id, found.epoch + 1),
+    groupInfo,
+  }, done);
+}
 
 Deno.test("what an absent member was sent before a restart of the relay still arrives", () =>
   inWorld(async (world) => {

@@ -113,7 +113,7 @@ Deno.test("a member whose commit was taken back commits no more until it is take
   assert.equal(await commit(bob, group, { epoch: 2 }), 3);
 });
 
-Deno.test("only the newest commit is taken back, once, by hash, and by an admin other than its committer", async () => {
+Deno.test("only the newest commit is taken back, once, by hash, and not by its committer", async () => {
   await using relay = await TestRelay.start();
   const [alice, bob, mallory] = [
     await relay.connect("alice"),
@@ -149,4 +149,46 @@ Deno.test("only the newest commit is taken back, once, by hash, and by an admin 
   await commit(alice, group, { epoch: 2 });
   await commit(alice, group, { epoch: 3, bytes: third });
   assert.equal(await codeOf(refuse(relay, alice, { group, epoch: 3, bytes: third })), "FORBIDDEN", "her own");
+});
+
+Deno.test("while no admin is there, most of who is there have a member's commit taken back, and nobody is banned", async () => {
+  await using relay = await TestRelay.start();
+  const [alice, bob, carol, dave, mallory] = [
+    await relay.connect("alice"),
+    await relay.connect("bob"),
+    await relay.connect("carol"),
+    await relay.connect("dave"),
+    await relay.connect("mallory"),
+  ];
+  const group = await relay.group(alice, bob, carol, dave, mallory);
+  const first = memberCommit(group, 1);
+  await commit(mallory, group, { epoch: 1, bytes: first });
+  assert.equal(await refuse(relay, bob, { group, epoch: 1, bytes: first }), 2, "alice is there to decide");
+  assert.equal(await refuse(relay, carol, { group, epoch: 1, bytes: first }), 2);
+  await alice.close();
+  assert.equal(await refuse(relay, bob, { group, epoch: 1, bytes: first }), 1, "two of three");
+  assert.deepEqual((await dave.events.next()).fields, { type: "reopened", group, epoch: 1 });
+
+  const second = memberCommit(group, 1, new Uint8Array(300).fill(9));
+  assert.equal(await commit(mallory, group, { epoch: 1, bytes: second }), 2, "not banned");
+  assert.equal(await codeOf(refuse(relay, mallory, { group, epoch: 1, bytes: second })), "FORBIDDEN");
+  assert.equal(await refuse(relay, bob, { group, epoch: 1, bytes: second }), 2, "one of three");
+  assert.equal(await refuse(relay, bob, { group, epoch: 1, bytes: second }), 2, "once is once");
+  assert.equal(await commit(carol, group, { epoch: 2 }), 3, "she could follow, and it stands");
+});
+
+Deno.test("what an admin has committed is for admins to take back", async () => {
+  await using relay = await TestRelay.start();
+  const [alice, bob, carol] = [
+    await relay.connect("alice"),
+    await relay.connect("bob"),
+    await relay.connect("carol"),
+  ];
+  const group = await relay.group(alice, bob, carol);
+  const bytes = memberCommit(group, 1);
+  await commit(alice, group, { epoch: 1, bytes });
+  await alice.close();
+  for (const client of [bob, carol]) {
+    assert.equal(await refuse(relay, client, { group, epoch: 1, bytes }), 2);
+  }
 });

@@ -375,6 +375,15 @@ export function relayStoreSuite(name: string, open: () => RelayStore): void {
     assert.deepEqual(again.members.map(({ device }) => device).sort(), [alice.device, bob.device]);
   });
 
+  test("bans nobody where that is not wanted", (store) => {
+    registerAll(store);
+    create(store, { kind: "channel", name: "#general" });
+    store.commit(commitOf(0, { add: [bob] }));
+    store.commit(commitOf(1, { committer: bob }));
+    assert.equal(store.takeBack(GROUP, 1, { ban: false }), true);
+    assert.deepEqual(store.group(GROUP)!.banned, []);
+  });
+
   test("leaves alone who left after the commit that is taken back", (store) => {
     registerAll(store);
     create(store, { kind: "channel", name: "#general" });
