@@ -103,7 +103,8 @@ async function openRelayData(context: CommandContext): Promise<{ store: RelaySto
     });
   }
   try {
-    if (!await lock.tryLock(true)) {
+    // Before Deno 2.5 there is no lock that does not wait; there the listening address has to keep two relays apart.
+    if (await lock.tryLock?.(true) === false) {
       throw new CommandFailure(`Cannot use data folder ${folder}: another relay uses it`, {
         hint: "Stop that one, or give this one its own folder with --data.",
       });

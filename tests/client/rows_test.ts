@@ -1,0 +1,64 @@
+/** Rows of earlier versions of a profile, which are read as if they had been written today. */
+
+import assert from "node:assert/strict";
+import { Conversation, loadConversations } from "../../client/conversation.ts";
+import { createMemoryStore } from "../../client/store/mod.ts";
+import { decodeOutboxRow, encodeOutboxRow, type OutboxRow } from "../../client/outbox_row.ts";
+import { createWorld, Room } from "./groups_support.ts";
+
+/** Base vector16, sent u64, sent before u64, replaced vector16: what version 2 has behind version 1, here empty. */
+const NEW_IN_RECORD_BYTES = 2 + 8 + 8 + 2;
+/** Version, group, message id, time, an empty boot id. */
+const OUTBOX_HEAD_BYTES = 1 + 16 + 16 + 8 + 2;
+
+Deno.test("a conversation of version 1 has sent nothing yet and does not know by which commit it came to its epoch", async () => {
+  const world = createWorld();
+  const anna = await world.peer("anna");
+  const { group } = (await Room.open(world, anna, { kind: "dm" })).at(0);
+  const store = createMemoryStore();
+  const conversation = new Conversation(group, "bert");
+  conversation.ownMessages = 7;
+  store.write((writer) => {
+    conversation.saveGroup(anna.engine, writer, group);
+    conversation.save(anna.engine, writer);
+    const record = writer.get("groups", `${group.id}/record`)!;
+    assert.deepEqual(record.slice(-NEW_IN_RECORD_BYTES), new Uint8Array(NEW_IN_RECORD_BYTES));
+    const old = record.slice(0, -NEW_IN_RECORD_BYTES);
+    old[0] = 1;
+    writer.put("groups", `${group.id}/record`, old);
+  });
+  const [loaded] = loadConversations(store, anna.engine);
+  assert.deepEqual([loaded.peer, loaded.ownMessages, loaded.base, loaded.sent, loaded.sentBefore], [
+    "bert",
+    7,
+    "",
+    0,
+    0,
+  ]);
+  store.write((writer) => loaded.save(anna.engine, writer));
+  assert.equal(store.get("groups", `${group.id}/record`)![0], 2);
+});
+
+Deno.test("an outbox row of version 1 is sealed anew", () => {
+  const row: OutboxRow = {
+    id: "000000000001",
+    group: "ab".repeat(16) as OutboxRow["group"],
+    messageId: "cd".repeat(16),
+    createdAtMs: 5,
+    content: new Uint8Array(9).fill(1),
+    sealed: { epoch: 3, sequence: 4, envelope: new Uint8Array(16), ciphertext: new Uint8Array(20) },
+    acceptedBoot: null,
+    reached: 2,
+  };
+  const bytes = encodeOutboxRow(row);
+  const contentEnd = OUTBOX_HEAD_BYTES + 4 + row.content.length;
+  const sealedStart = contentEnd + 4 + 1;
+  const old = Uint8Array.from([
+    1,
+    ...bytes.slice(1, contentEnd),
+    ...bytes.slice(contentEnd + 4, sealedStart + 8), // without `reached`
+    ...bytes.slice(sealedStart + 16), //                without the sequence
+  ]);
+  assert.deepEqual(decodeOutboxRow(row.id, old), { ...row, sealed: null, reached: 0 });
+  assert.deepEqual(decodeOutboxRow(row.id, bytes), row);
+});
