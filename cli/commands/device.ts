@@ -5,7 +5,7 @@ import { untilEnd } from "../ending.ts";
 import { CommandFailure, usageFailure } from "../failure.ts";
 import { nameText } from "../event_text.ts";
 
-const OPTIONS = PROFILE_OPTIONS.filter((name) => name !== "username" && name !== "invite");
+const OPTIONS = PROFILE_OPTIONS.filter((name) => name !== "invite");
 const SHORT_ID_DIGITS = 8;
 const MIN_ID_DIGITS = 4;
 const DEFAULT_WAIT_S = 600;
