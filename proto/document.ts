@@ -8,10 +8,11 @@
 import { ByteWriter, equalBytes, fromBase64Url, fromUtf8, toBase64Url, utf8 } from "./bytes.ts";
 import type { CryptoProvider, KeyPair } from "./crypto/provider.ts";
 import { KEM_SIZES } from "./crypto/sizes.ts";
+import { parseEndpoint } from "./endpoint.ts";
 import { AronaError, isAronaError } from "./errors.ts";
 import { IDENTITY_KEY_BYTES, IDENTITY_SIGNATURE_BYTES } from "./identity.ts";
 import { MAX_DOCUMENT_BYTES, MAX_DOCUMENT_LIFETIME_MS, MAX_RELAY_KEY_LIFETIME_MS } from "./limits.ts";
-import { parseEndpoint } from "./link.ts";
+import { parsePublicSource } from "./source.ts";
 
 /** The version of the document's layout and of the protocol that this code speaks. */
 export const PROTOCOL_VERSION = 2;
@@ -20,6 +21,8 @@ export const RELAY_KEY_ID_BYTES = 8;
 export const MAX_CLOCK_SKEW_MS = 600_000;
 /** A sequence number may grow by no more than this from one document to the next that a client sees. */
 export const MAX_SEQUENCE_JUMP = 1_000_000;
+/** Sources that a document may name. */
+export const MAX_DOCUMENT_SOURCES = 4;
 
 const SIGNATURE_LABEL = "arona discovery v1";
 const MAX_NAME_CHARACTERS = 64;
@@ -42,6 +45,8 @@ export interface DiscoveryFields {
   readonly name: string;
   /** `host:port`, best first; at most 16. */
   readonly endpoints: readonly string[];
+  /** Where newer documents will be, in the form of `formatSource()`, best first; at most 4. @default none */
+  readonly sources?: readonly string[];
   readonly relayKey: RelayKey;
   /** Protocol versions that the relay speaks. */
   readonly protocols: readonly number[];
@@ -54,6 +59,7 @@ export interface DiscoveryFields {
 
 /** A document whose signature and fields have been checked. */
 export interface DiscoveryDocument extends DiscoveryFields {
+  readonly sources: readonly string[];
   readonly identityKey: Uint8Array; // 1,952
   /** SHA-256 of the identity key. */
   readonly fingerprint: Uint8Array;
@@ -80,6 +86,7 @@ export async function signDocument(
     version: PROTOCOL_VERSION,
     name: fields.name,
     endpoints: fields.endpoints,
+    sources: (fields.sources ?? []).length === 0 ? undefined : fields.sources,
     identityKey: toBase64Url(options.identity.publicKey),
     relayKey: {
       id: toBase64Url(relayKey.id),
@@ -191,6 +198,7 @@ function parsePayload(crypto: CryptoProvider, payload: Uint8Array): DiscoveryDoc
   const document: DiscoveryDocument = {
     name: nameOf(fields.name),
     endpoints: endpointsOf(fields.endpoints),
+    sources: sourcesOf(fields.sources),
     relayKey: relayKeyOf(crypto, fields.relayKey),
     protocols: protocolsOf(fields.protocols),
     sequence: countOf(fields, "sequence"),
@@ -241,6 +249,22 @@ function endpointsOf(value: unknown): string[] {
       throw bad("an endpoint is not host:port", undefined, cause);
     }
     return endpoint;
+  });
+}
+
+function sourcesOf(value: unknown): string[] {
+  if (value === undefined) return [];
+  if (!Array.isArray(value) || value.length > MAX_DOCUMENT_SOURCES) {
+    throw bad("its sources are not a short list");
+  }
+  return value.map((source: unknown) => {
+    if (typeof source !== "string") throw bad("a source is not text");
+    try {
+      parsePublicSource(source);
+    } catch (cause) {
+      throw bad("a source is not gist:ID, @login or https://host", undefined, cause);
+    }
+    return source;
   });
 }
 

@@ -1,91 +1,130 @@
-/** Links and endpoints: `arona://host:port#fingerprint`, the one string that lets somebody in (PROTOCOL.md section 3.3). */
+/**
+ * Links, the one string that lets somebody in: `arona://host:port#fingerprint` and, where the relay's address may
+ * change, `arona://gist/ID#…`, `arona://@login#…`, `arona://host#…` (PROTOCOL.md sections 3.3 and 3.4).
+ */
 
 import { fromBase64Url, toBase64Url } from "./bytes.ts";
+import { type Endpoint, parseEndpoint } from "./endpoint.ts";
 import { AronaError } from "./errors.ts";
+import { formatSource, parseSource, parseWebSource, type RelaySource } from "./source.ts";
 
-/** Where a relay listens. */
-export interface Endpoint {
-  /** A name, an IPv4 or an IPv6 address without brackets. */
-  readonly hostname: string;
-  readonly port: number;
-}
-
-/** A parsed link. */
+/** A link to a relay's address. */
 export interface Link extends Endpoint {
   /** SHA-256 of the relay's identity key, 32 bytes. */
   readonly fingerprint: Uint8Array;
 }
 
+/** What a person gives to name a relay: where to look, and whom to expect there. */
+export interface SourceLink {
+  readonly source: RelaySource;
+  /** SHA-256 of the relay's identity key, 32 bytes; null: whoever is found is pinned, and the person is told. */
+  readonly fingerprint: Uint8Array | null;
+}
+
+/** A link is no longer than this as long as its host has at most 62 characters. Longer ones work, but are for copying. */
+export const SHORT_LINK_CHARACTERS = 120;
+
 const SCHEME = "arona://";
+const GIST_PREFIX = "gist/";
 const FINGERPRINT_BYTES = 32;
 const FINGERPRINT_CHARACTERS = 43;
-const MAX_HOST_CHARACTERS = 253;
-const HOST_PATTERN = /^[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$/;
-const IPV6_PATTERN = /^[0-9A-Fa-f:.]{2,45}$/;
 const HINT =
   "Copy the whole link that the relay shows. It looks like arona://host:7700#… with 43 characters after the #.";
 
 /**
- * Reads a link. Spaces around it, as pasting brings them, are ignored.
+ * Reads a link to a relay's address. Spaces around it, as pasting brings them, are ignored.
  *
  * @throws {AronaError} `USAGE` with a hint
  */
 export function parseLink(text: string): Link {
+  const { place, fingerprint } = splitLink(text.trim());
+  return { ...parseEndpoint(place), fingerprint };
+}
+
+/** The link to a relay's address. */
+export function formatLink(link: Link): string {
+  return formatSourceLink({ source: { kind: "endpoint", ...link }, fingerprint: link.fingerprint });
+}
+
+/**
+ * Reads whatever names a relay: a link of any kind, or a source as `parseSource()` takes it, with or without
+ * `#fingerprint` behind it. Spaces around it are ignored.
+ *
+ * @throws {AronaError} `USAGE` with a hint
+ */
+export function parseSourceLink(text: string): SourceLink {
   const trimmed = text.trim();
-  if (!trimmed.toLowerCase().startsWith(SCHEME)) throw badLink("it does not begin with arona://");
+  if (trimmed.toLowerCase().startsWith(SCHEME)) {
+    const { place, fingerprint } = splitLink(trimmed);
+    return { source: linkedSource(place), fingerprint };
+  }
   const hash = trimmed.indexOf("#");
+  if (hash < 0 || /^#file-/i.test(trimmed.slice(hash))) {
+    return { source: parseSource(trimmed), fingerprint: null };
+  }
+  return {
+    source: parseSource(trimmed.slice(0, hash)),
+    fingerprint: parseFingerprint(trimmed.slice(hash + 1)),
+  };
+}
+
+/** The shortest text that `parseSourceLink()` reads as this. */
+export function formatSourceLink(link: SourceLink): string {
+  const { source, fingerprint } = link;
+  if (fingerprint === null) return formatSource(source);
+  if (fingerprint.length !== FINGERPRINT_BYTES) {
+    throw new AronaError("INTERNAL", `Cannot make link: a fingerprint of ${fingerprint.length} bytes`);
+  }
+  return `${linkPlace(source)}#${toBase64Url(fingerprint)}`;
+}
+
+function linkedSource(place: string): RelaySource {
+  if (place.toLowerCase().startsWith(GIST_PREFIX)) {
+    return parseSource(`gist:${place.slice(GIST_PREFIX.length)}`);
+  }
+  if (place.startsWith("@")) return parseSource(place);
+  const hasPort = /:\d*$/.test(place);
+  if (hasPort) return { kind: "endpoint", ...parseEndpoint(place) };
+  if (place.includes("/")) throw badLink("what is before the # is not a host, gist/ID or @user");
+  return parseWebSource(place);
+}
+
+function linkPlace(source: RelaySource): string {
+  switch (source.kind) {
+    case "endpoint":
+    case "user":
+      return SCHEME + formatSource(source);
+    case "gist":
+      return SCHEME + GIST_PREFIX + source.id;
+    case "web": // with a port it would be an endpoint
+      return /:\d+$/.test(source.host) ? formatSource(source) : SCHEME + source.host;
+    case "lan":
+      return formatSource(source);
+  }
+}
+
+function splitLink(text: string): { place: string; fingerprint: Uint8Array } {
+  if (!text.toLowerCase().startsWith(SCHEME)) throw badLink("it does not begin with arona://");
+  const hash = text.indexOf("#");
   if (hash < 0) throw badLink("the fingerprint after # is missing");
-  const fingerprintText = trimmed.slice(hash + 1);
-  if (fingerprintText.includes(".")) {
+  const fingerprint = parseFingerprint(text.slice(hash + 1));
+  return { place: text.slice(SCHEME.length, hash).replace(/\/$/, ""), fingerprint };
+}
+
+function parseFingerprint(text: string): Uint8Array {
+  if (text.includes(".")) {
     throw new AronaError("USAGE", "Cannot read link: it is a code for a further device of somebody", {
       hint: "Use it with `arona device link CODE` on the device that is to be added.",
     });
   }
-  if (fingerprintText.length !== FINGERPRINT_CHARACTERS) {
-    throw badLink(
-      `the fingerprint has ${fingerprintText.length} characters instead of ${FINGERPRINT_CHARACTERS}`,
-    );
+  if (text.length !== FINGERPRINT_CHARACTERS) {
+    throw badLink(`the fingerprint has ${text.length} characters instead of ${FINGERPRINT_CHARACTERS}`);
   }
-  let fingerprint: Uint8Array;
   try {
-    fingerprint = fromBase64Url(fingerprintText);
+    return fromBase64Url(text);
   } catch (cause) {
     throw badLink("the fingerprint is mistyped", cause);
   }
-  return { ...parseEndpoint(trimmed.slice(SCHEME.length, hash).replace(/\/$/, "")), fingerprint };
-}
-
-/** The link of a relay. */
-export function formatLink(link: Link): string {
-  if (link.fingerprint.length !== FINGERPRINT_BYTES) {
-    throw new AronaError("INTERNAL", `Cannot make link: a fingerprint of ${link.fingerprint.length} bytes`);
-  }
-  return `${SCHEME}${formatEndpoint(link)}#${toBase64Url(link.fingerprint)}`;
-}
-
-/**
- * Reads `host:port`, `192.0.2.7:7700` or `[2001:db8::7]:7700`.
- *
- * @throws {AronaError} `USAGE` with a hint
- */
-export function parseEndpoint(text: string): Endpoint {
-  const match = /^(?:\[([^\]]*)\]|([^:]*)):([0-9]{1,5})$/.exec(text);
-  if (match === null) throw badLink("the address is not host:port");
-  const [, ipv6, name, portText] = match;
-  const port = Number(portText);
-  if (port < 1 || port > 65_535) throw badLink(`the port ${portText} is not from 1 to 65535`);
-  const hostname = ipv6 ?? name;
-  const fits = ipv6 !== undefined
-    ? IPV6_PATTERN.test(ipv6) && ipv6.includes(":")
-    : name.length <= MAX_HOST_CHARACTERS && HOST_PATTERN.test(name);
-  if (!fits) throw badLink("the host is not a name or an address");
-  return { hostname: hostname.toLowerCase(), port };
-}
-
-/** `host:port`, with brackets around an IPv6 address. */
-export function formatEndpoint(endpoint: Endpoint): string {
-  const { hostname, port } = endpoint;
-  return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
 }
 
 function badLink(state: string, cause?: unknown): AronaError {

@@ -20,6 +20,7 @@ export {
 export { Deframer } from "./deframer.ts";
 export * from "./device_code.ts";
 export * from "./document.ts";
+export * from "./endpoint.ts";
 export * from "./errors.ts";
 export * from "./frame.ts";
 export * from "./handshake.ts";
@@ -35,6 +36,7 @@ export { RecordOpener } from "./record_opener.ts";
 export { RecordSealer } from "./record_sealer.ts";
 export { ReplayGuard } from "./replay_guard.ts";
 export * from "./secure_connection.ts";
+export * from "./source.ts";
 export * from "./statement.ts";
 export { connectTcp, listenTcp } from "./tcp.ts";
 export * from "./transport.ts";

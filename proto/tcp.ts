@@ -1,7 +1,7 @@
 /** The Transport over TCP. */
 
 import { AronaError } from "./errors.ts";
-import { formatEndpoint } from "./link.ts";
+import { formatEndpoint } from "./endpoint.ts";
 import type { Listener, Transport } from "./transport.ts";
 
 /** The largest piece read at once. One buffer of this size exists only while bytes are there to be read. */

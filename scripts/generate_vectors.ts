@@ -20,10 +20,12 @@ import {
   encodeSubmission,
   finishHandshake,
   formatLink,
+  formatSourceLink,
   FrameType,
   issueCertificate,
   KEY_LIFETIME_MS,
   type OutFrame,
+  parseSource,
   RecordSealer,
   type RelayGreeting,
   relayKeyId,
@@ -63,7 +65,7 @@ export async function generateVectors(): Promise<string> {
   const identity = await crypto.signatureKeyPair("ML-DSA-65", seeds.identity);
   const device = await crypto.signatureKeyPair("ML-DSA-44", seeds.device);
 
-  const documentBytes = await signDocument(crypto, {
+  const fields = {
     name: "Arona at home",
     endpoints: ["relay.example:7700", "[2001:db8::7]:7700"],
     relayKey: {
@@ -76,7 +78,11 @@ export async function generateVectors(): Promise<string> {
     sequence: 1,
     issuedAtMs: START_MS,
     expiresAtMs: START_MS + 7 * DAY_MS,
-  }, { identity: relayIdentity, deterministic: true });
+  };
+  const signing = { identity: relayIdentity, deterministic: true };
+  const documentBytes = await signDocument(crypto, fields, signing);
+  const sources = ["gist:aa5a315d61ae9438b18d0c1f6e2f7c3b", "@alice", "https://relay.example"];
+  const laterDocument = await signDocument(crypto, { ...fields, sources, sequence: 2 }, signing);
   const document = await verifyDocument(crypto, documentBytes, { nowMs: START_MS });
 
   const greeting: RelayGreeting = {
@@ -201,6 +207,13 @@ export async function generateVectors(): Promise<string> {
       relayKeyId: toHex(document.relayKey.id),
       relayPublicKey: toHex(relayKey.publicKey),
       link: formatLink({ hostname: "relay.example", port: 7700, fingerprint: document.fingerprint }),
+    },
+    documentWithSources: {
+      bytes: toHex(laterDocument),
+      sources,
+      links: sources.map((source) =>
+        formatSourceLink({ source: parseSource(source), fingerprint: document.fingerprint })
+      ),
     },
     handshake: { m1: toHex(handshake.m1), m2: toHex(answer.m2), greeting, ...hexOf({ ...secrets }) },
     auth: {

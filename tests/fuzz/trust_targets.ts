@@ -7,10 +7,16 @@ import {
   encodeCertificate,
   equalBytes,
   formatLink,
+  formatSource,
+  formatSourceLink,
   issueCertificate,
   parseEndpoint,
   parseLink,
+  parsePublicSource,
+  parseSource,
+  parseSourceLink,
   SignatureAlgorithm,
+  signDocument,
   toBase64Url,
   utf8,
   verifyDocument,
@@ -28,7 +34,7 @@ const document: FuzzTarget = {
   what: "the discovery document as it comes",
   cost: 2,
   open: async () => ({
-    corpus: [(await fixedRelay()).bytes],
+    corpus: [(await fixedRelay()).bytes, await documentWithSources()],
     run: (input) => verify(input),
   }),
 };
@@ -39,7 +45,7 @@ const documentPayload: FuzzTarget = {
   cost: 8,
   async open() {
     const relay = await fixedRelay();
-    const envelope = JSON.parse(new TextDecoder().decode(relay.bytes));
+    const envelope = JSON.parse(new TextDecoder().decode(await documentWithSources()));
     const payload = Uint8Array.from(
       atob(envelope.payload.replaceAll("-", "+").replaceAll("_", "/")),
       (c) => c.charCodeAt(0),
@@ -60,6 +66,12 @@ const documentPayload: FuzzTarget = {
   },
 };
 
+async function documentWithSources(): Promise<Uint8Array> {
+  const { fields, identity } = await fixedRelay();
+  const sources = ["gist:0123456789abcdef", "@alice", "https://relay.example", "https://[2001:db8::7]:8443"];
+  return await signDocument(provider, { ...fields, sources }, { identity });
+}
+
 async function verify(bytes: Uint8Array): Promise<void> {
   const { document: known } = await fixedRelay();
   const { fingerprint } = known;
@@ -70,6 +82,8 @@ async function verify(bytes: Uint8Array): Promise<void> {
   for (const endpoint of found.endpoints) {
     assert.deepEqual(splitEndpoint(endpoint).port, parseEndpoint(endpoint).port);
   }
+  assert.ok(found.sources.length <= 4);
+  for (const source of found.sources) assert.equal(formatSource(parsePublicSource(source)), source);
 }
 
 const link: FuzzTarget = {
@@ -92,9 +106,40 @@ const link: FuzzTarget = {
   },
 };
 
+const sourceLink: FuzzTarget = {
+  name: "source-link",
+  what: "whatever names a relay; what is read is written and read the same again",
+  open() {
+    const fingerprint = new Uint8Array(32).fill(7);
+    const sources = [
+      "relay.example:7700",
+      "gist:0123456789abcdef",
+      "https://gist.github.com/alice/0123456789abcdef#file-arona-json",
+      "@alice",
+      "https://relay.example",
+      "https://[2001:db8::7]:8443/.well-known/arona.json",
+      "http://127.0.0.1:8080",
+      "lan",
+    ];
+    const links = sources.map((text) => formatSourceLink({ ...parseSourceLink(text), fingerprint }));
+    return {
+      corpus: [...sources, ...links].map((text) => utf8(text)),
+      run(input) {
+        const link = parseSourceLink(new TextDecoder().decode(input));
+        const written = formatSourceLink(link);
+        assert.deepEqual(parseSourceLink(written), link);
+        assert.deepEqual(parseSource(formatSource(link.source)), link.source);
+        assert.match(written, /^[\x21-\x7e]+$/);
+        assert.ok(written.length <= 400);
+      },
+    };
+  },
+};
+
 /** Targets, in the order in which a client meets them. */
 export const trustTargets: readonly FuzzTarget[] = [
   link,
+  sourceLink,
   document,
   documentPayload,
   codecTarget({

@@ -8,6 +8,7 @@ import {
   fromUtf8,
   isAronaError,
   MAX_DOCUMENT_BYTES,
+  MAX_DOCUMENT_SOURCES,
   MAX_SEQUENCE_JUMP,
   signDocument,
   toBase64Url,
@@ -38,11 +39,12 @@ async function sign(payload: Uint8Array): Promise<Uint8Array> {
 }
 
 Deno.test("verifyDocument() gives back what signDocument() was given", async () => {
-  const { fingerprint, identityKey, ...fields } = await verify(relay.bytes, {
+  const { fingerprint, identityKey, sources, ...fields } = await verify(relay.bytes, {
     fingerprint: provider.digest("SHA-256", relay.identity.publicKey),
     highestSequence: 7,
   });
   assert.deepEqual(fields, relay.fields);
+  assert.deepEqual(sources, []);
   assert.deepEqual(identityKey, relay.identity.publicKey);
   assert.deepEqual(fingerprint, relay.document.fingerprint);
   assert.ok(relay.bytes.length <= MAX_DOCUMENT_BYTES);
@@ -102,6 +104,30 @@ Deno.test("versions that this program does not speak are UNKNOWN_VERSION", async
 
 Deno.test("unknown fields are ignored", async () => {
   assert.equal((await verify(await forge((p) => p.motto = "Schale"))).sequence, 7);
+});
+
+Deno.test("a document may name up to four sources, each public and in its one text form", async () => {
+  const sources = ["gist:0123456789abcdef", "@alice", "https://relay.example", "https://[2001:db8::7]:8443"];
+  const bytes = await signDocument(provider, { ...relay.fields, sources }, { identity: relay.identity });
+  assert.deepEqual((await verify(bytes)).sources, sources);
+  assert.deepEqual((await verify(await forge((p) => p.sources = []))).sources, []);
+  const wrong: unknown[] = [
+    null,
+    "@alice",
+    Array(MAX_DOCUMENT_SOURCES + 1).fill("@alice"),
+    [["@alice"]],
+    ["relay.example:7700"],
+    ["lan"],
+    ["@Alice"],
+    [" @alice"],
+    ["http://127.0.0.1:8080"],
+    ["https://relay.example/"],
+    ["https://gist.github.com/0123456789abcdef"],
+    ["ftp://relay.example"],
+  ];
+  for (const value of wrong) {
+    await fails(verify(await forge((p) => p.sources = value)), "BAD_DOCUMENT", /source/);
+  }
 });
 
 Deno.test("fields of a wrong type, size or form are refused", async () => {

@@ -8,12 +8,15 @@ import {
   Deframer,
   Direction,
   finishHandshake,
+  formatSource,
   type Frame,
   fromHex,
   MAX_RECORD_BYTES,
   parseLink,
+  parseSourceLink,
   RecordOpener,
   ReplayGuard,
+  type SourceLink,
   startHandshake,
   toHex,
   verifyAuth,
@@ -48,6 +51,19 @@ for (const crypto of new Set([provider, noble])) {
     assert.deepEqual(verified.identityKey, identity.publicKey);
     const relayKey = await crypto.kemKeyPair("X-Wing", bytes(seeds.relayKey));
     assert.deepEqual(verified.relayKey.publicKey, relayKey.publicKey);
+  });
+
+  Deno.test(`${crypto.name} provider: the vectors' later document names its sources, and their links fit`, async () => {
+    const { document, documentWithSources } = vectors;
+    const verified = await verifyDocument(crypto, bytes(documentWithSources.bytes), {
+      nowMs: START_MS,
+      fingerprint: bytes(document.fingerprint),
+      highestSequence: 1,
+    });
+    assert.deepEqual(verified.sources, documentWithSources.sources);
+    const links = documentWithSources.links.map(parseSourceLink) as SourceLink[];
+    assert.deepEqual(links.map((link) => formatSource(link.source)), documentWithSources.sources);
+    for (const { fingerprint } of links) assert.deepEqual(fingerprint, verified.fingerprint);
   });
 
   Deno.test(`${crypto.name} provider: opens the vectors' M1 and M2 and derives the same secrets`, async () => {
