@@ -8,6 +8,8 @@ export interface TextSink {
   readonly isTerminal: boolean;
   /** Characters in a line; 80 where nobody knows. */
   readonly columns: number;
+  /** Lines on the screen; undefined where nobody knows. */
+  readonly rows?: number;
   /** Resolves when the text is written. @throws where nobody reads any more */
   write(text: string): Promise<void>;
 }

@@ -58,10 +58,8 @@ export async function runRelay(context: CommandContext): Promise<void> {
         await relay.setPublicAddresses(ownAddresses().map((hostname) => formatEndpoint({ hostname, port })));
       }
       announce(context, relay);
-      if (io.stdout.isTerminal && !output.json) {
-        const { qrText } = await import("./qr.ts");
-        output.line(qrText(relay.link));
-      }
+      const { printQr } = await import("./qr.ts");
+      printQr(context, relay.link);
       await ended(signal);
     } finally {
       await relay.stop();

@@ -35,7 +35,10 @@ function sinkOf(stream: typeof Deno.stdout | typeof Deno.stderr): TextSink {
   return {
     isTerminal: stream.isTerminal(),
     get columns() {
-      return (stream.isTerminal() ? knownColumns() : 0) || DEFAULT_COLUMNS;
+      return (stream.isTerminal() ? knownSize().columns : 0) || DEFAULT_COLUMNS;
+    },
+    get rows() {
+      return (stream.isTerminal() ? knownSize().rows : 0) || undefined;
     },
     async write(text) {
       for (let rest = encoder.encode(text); rest.length > 0;) rest = rest.subarray(await stream.write(rest));
@@ -44,11 +47,11 @@ function sinkOf(stream: typeof Deno.stdout | typeof Deno.stderr): TextSink {
 }
 
 /** 0 where the terminal does not tell. */
-function knownColumns(): number {
+function knownSize(): { columns: number; rows: number } {
   try {
-    return Deno.consoleSize().columns;
+    return Deno.consoleSize();
   } catch {
-    return 0;
+    return { columns: 0, rows: 0 };
   }
 }
 
@@ -102,7 +105,7 @@ async function* chunks(stream: typeof Deno.stdin, signal: AbortSignal): AsyncGen
 /** Questions at the terminal go over stderr, so that stdout stays clean. */
 function promptsOf(options: { plain: boolean; stderr: TextSink; signal: AbortSignal }): Prompts {
   const { plain, signal } = options;
-  const simple = plain || Deno.env.get("TERM") === "dumb" || knownColumns() === 0;
+  const simple = plain || Deno.env.get("TERM") === "dumb" || knownSize().columns === 0;
   return simple ? createPlainPrompts(promptTerminal(options)) : drawnPrompts(signal);
 }
 

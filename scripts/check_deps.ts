@@ -37,6 +37,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "ink": ["client/tui/"],
   "react": ["client/tui/"],
   "fast-check": [],
+  "jsqr": [],
 };
 
 if (import.meta.main) Deno.exit(await checkDependencies());

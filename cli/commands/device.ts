@@ -45,10 +45,8 @@ export const deviceAdd: CommandSpec = {
     );
     listens = true;
     output.data({ type: "DeviceCode", code: offer.code }, offer.code);
-    if (io.stdout.isTerminal && !output.json) {
-      const { qrText } = await import("../qr.ts");
-      output.line(qrText(offer.code));
-    }
+    const { printQr } = await import("../qr.ts");
+    printQr(context, offer.code);
     output.note("On the further device, run: arona device link CODE. The code works once, for 10 minutes.");
     const waitS = Math.min(settings.number("timeout") ?? DEFAULT_WAIT_S, DEFAULT_WAIT_S);
     const late = Promise.withResolvers<never>();

@@ -8,7 +8,7 @@ export const id: CommandSpec = {
   summary: "show your account, its fingerprint and the relay",
   options: [...PROFILE_OPTIONS],
   async run(context) {
-    const { output, io } = context;
+    const { output } = context;
     const { openProfile } = await import("../open_client.ts");
     const { fromHex, toBase64Url } = await import("../../proto/mod.ts");
     await using opened = await openProfile(context, { connect: "no", make: false });
@@ -24,10 +24,8 @@ export const id: CommandSpec = {
     output.line(`profile      ${profile}`);
     output.line(`relay        ${endpoints.join(", ")}`);
     output.line(`relay key    ${relay.fingerprint}`);
-    if (io.stdout.isTerminal && !output.json) {
-      const { qrText } = await import("../qr.ts");
-      output.line(qrText(`arona-id:${account}:${fingerprint}`));
-    }
+    const { printQr } = await import("../qr.ts");
+    printQr(context, `arona-id:${account}:${fingerprint}`);
   },
 };
 

@@ -14,7 +14,7 @@ export const verify: CommandSpec = {
     "you: --confirm remembers that. Where somebody's identity has changed, both numbers are shown and messages to them\n" +
     "wait until --accept.",
   async run(context) {
-    const { output, settings, args, signal, io } = context;
+    const { output, settings, args, signal } = context;
     const confirm = settings.switch("confirm");
     const accept = settings.get("accept").value; // true, or how the fingerprint begins
     if (confirm && accept !== undefined) {
@@ -49,10 +49,10 @@ export const verify: CommandSpec = {
       return;
     }
     if (!verified) output.note(`Where ${account} sees the same number, run it with --confirm.`);
-    if (io.stdout.isTerminal && !output.json) {
-      const { verificationText } = await import("../../client/identity/mod.ts");
-      const { qrText } = await import("../qr.ts");
-      output.line(qrText(verificationText({ own: client.fingerprint, contact: fingerprint })));
-    }
+    const [{ verificationText }, { printQr }] = await Promise.all([
+      import("../../client/identity/mod.ts"),
+      import("../qr.ts"),
+    ]);
+    printQr(context, verificationText({ own: client.fingerprint, contact: fingerprint }));
   },
 };
