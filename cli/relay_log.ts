@@ -1,7 +1,7 @@
 /** The relay's log as text lines on stderr, without anybody's identity. */
 
 import { configure, dispose, getLogger, type LogLevel, type LogRecord } from "@logtape/logtape";
-import type { RelayLog, RelayLogEvent } from "../server/mod.ts";
+import type { RelayLimits, RelayLog, RelayLogEvent } from "../server/mod.ts";
 import { describeFailure, oneLine } from "./failure.ts";
 
 /** A log that writes, and its end. */
@@ -50,6 +50,28 @@ export function describeEvent(event: RelayLogEvent): ["debug" | "info" | "warnin
       return ["debug", event.registered ? "session started, new account" : "session started"];
     case "session_ended":
       return ["debug", `session ended: ${event.reason}${event.code ? ` (${event.code})` : ""}`];
+    case "banned":
+      return ["info", `${event.kind} banned, ${counted(event.sessions, "session")} ended`];
+    case "unbanned":
+      return ["info", `${event.kind} let in again`];
+    case "kicked":
+      return ["info", `${counted(event.sessions, "session")} ended by the operator`];
+    case "limits_changed":
+      return ["info", `limits are now ${limitsText(event.limits)}`];
+    case "draining":
+      return [
+        "info",
+        `relay is stopping: ${counted(event.sessions, "session")}, ${
+          counted(event.waiting, "delivery", "deliveries")
+        } on the way`,
+      ];
+    case "drained":
+      return event.waiting === 0 ? ["debug", "everything is delivered"] : [
+        "warning",
+        `${
+          counted(event.waiting, "delivery", "deliveries")
+        } not acknowledged in time; senders send them again`,
+      ];
     case "relay_key_rotated":
       return ["info", "relay key replaced"];
     case "document_signed":
@@ -68,6 +90,14 @@ export function describeEvent(event: RelayLogEvent): ["debug" | "info" | "warnin
     case "internal_error":
       return ["error", `internal error in ${event.where}: ${describeFailure(event.error).line}`];
   }
+}
+
+function counted(n: number, one: string, many = `${one}s`): string {
+  return `${n} ${n === 1 ? one : many}`;
+}
+
+function limitsText(limits: RelayLimits): string {
+  return Object.entries(limits).map(([name, value]) => `${name} ${value}`).join(", ");
 }
 
 function formatRecord({ timestamp, level, message }: LogRecord): string {

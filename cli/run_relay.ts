@@ -8,6 +8,8 @@ import {
   openSqliteMailboxStore,
   openSqliteRelayStore,
   Registration,
+  type RegistrationPolicy,
+  type RelayLimits,
   type RelayLog,
   type RelayStore,
   retireSqliteMailboxStore,
@@ -16,6 +18,7 @@ import {
   type WelcomeHead,
 } from "../server/mod.ts";
 import type { CommandContext } from "./command.ts";
+import type { Settings } from "./config.ts";
 import { ended } from "./ending.ts";
 import { CommandFailure, usageFailure } from "./failure.ts";
 import { exists, reasonOf, relayFolder } from "./paths.ts";
@@ -47,8 +50,7 @@ export async function runRelay(context: CommandContext): Promise<void> {
       clock,
       name: settings.text("name")!,
       publicAddresses: given,
-      inviteOnly: settings.switch("invite-only"),
-      maxPerIp: settings.number("max-per-ip"),
+      limits: limitsOf(settings),
       log: logWriter.log,
     });
     try {
@@ -81,7 +83,7 @@ export async function makeInvite(context: CommandContext): Promise<string> {
   const [crypto, clock] = await Promise.all([selectProvider(), context.io.clock()]);
   const store = openSqliteRelayStore(join(folder, DATABASE));
   try {
-    return new Registration({ store, crypto, clock }, true).createInvite();
+    return new Registration({ store, crypto, clock }, "invite-only").createInvite();
   } finally {
     store.close();
   }
@@ -166,6 +168,17 @@ function announce(
 function dataFolder({ settings, home }: CommandContext): string {
   const given = settings.text("data");
   return given === undefined ? relayFolder(home()) : resolve(given);
+}
+
+/** The limits that the settings say. */
+export function limitsOf(settings: Settings): Partial<RelayLimits> {
+  return {
+    maxPerIp: settings.number("max-per-ip"),
+    messagesPerSecond: settings.number("messages-per-second"),
+    messageBurst: settings.number("message-burst"),
+    registration: settings.text("registration") as RegistrationPolicy | undefined ??
+      (settings.switch("invite-only") ? "invite-only" : "open"),
+  };
 }
 
 /** `HOST:PORT`; port 0 lets the system choose. @throws {CommandFailure} usage */

@@ -17,8 +17,13 @@ export class Admission {
   #total = 0;
   #pending = 0;
 
-  /** @param options.perAddress 0 for no limit. @default MAX_CONNECTIONS_PER_ADDRESS */
-  constructor(private readonly options: { perAddress?: number } = {}) {}
+  /** Connections from one network address; 0 for no limit. Those that are there stay when it changes. */
+  perAddress: number;
+
+  /** @param options.perAddress @default MAX_CONNECTIONS_PER_ADDRESS */
+  constructor(options: { perAddress?: number } = {}) {
+    this.perAddress = options.perAddress ?? MAX_CONNECTIONS_PER_ADDRESS;
+  }
 
   get connections(): number {
     return this.#total;
@@ -26,11 +31,11 @@ export class Admission {
 
   /** Takes a place for a connection from `remoteAddress` (`host:port`), or says why there is none. */
   admit(remoteAddress: string): Place | RefusalReason {
-    const limit = this.options.perAddress ?? MAX_CONNECTIONS_PER_ADDRESS;
+    const limit = this.perAddress;
     const address = addressKey(remoteAddress);
-    const counted = limit > 0 && !isLoopback(address);
+    const counted = !isLoopback(address);
     const held = this.#byAddress.get(address) ?? 0;
-    if (counted && held >= limit) return "too_many_from_address";
+    if (counted && limit > 0 && held >= limit) return "too_many_from_address";
     if (this.#total >= MAX_CONNECTIONS) return "too_many_connections";
     if (this.#pending >= MAX_PENDING_CONNECTIONS) return "too_many_pending";
     this.#total++;

@@ -55,6 +55,7 @@ export async function authenticate(
     certificate: verified.certificateBytes.slice(),
     deviceKey: verified.deviceKey.slice(),
   };
+  if (services.store.isBanned({ account, fingerprint })) throw failed();
   const known = services.store.account(account);
   if (known === null) {
     register(services, connection, { request, verified, fingerprint, device });

@@ -15,6 +15,11 @@ export const SILENCE_TIMEOUT_MS = 120_000;
 /** How often connections are looked over. */
 export const SWEEP_INTERVAL_MS = 15_000;
 
+/** How long a relay that stops gives connected devices what waits for them. */
+export const DRAIN_TIMEOUT_MS = 5_000;
+/** How often it looks whether they have it. */
+export const DRAIN_POLL_MS = 20;
+
 // Sending
 
 /** Deliveries are not handed to a connection while it has more than this queued. */

@@ -1,6 +1,7 @@
 /** What the relay reports about itself: typed events that name no account, no key and no group. */
 
 import type { ErrorCode } from "../proto/mod.ts";
+import type { RelayLimits } from "./running_limits.ts";
 
 /** Why a connection was turned away before a session began. */
 export type RefusalReason =
@@ -19,6 +20,8 @@ export type SessionEnd =
   | "linked" //         a further device was passed its certificates
   | "revoked" //        its account has taken the device back
   | "replaced" //       a newer connection of the same device
+  | "banned" //         the relay keeps its account out from now on
+  | "kicked" //         the operator has ended it
   | "stalled" //        it did not read or did not acknowledge
   | "silent"
   | "flood"
@@ -32,6 +35,12 @@ export type RelayLogEvent =
   | { readonly type: "connection_refused"; readonly reason: RefusalReason }
   | { readonly type: "session_started"; readonly registered: boolean }
   | { readonly type: "session_ended"; readonly reason: SessionEnd; readonly code?: ErrorCode }
+  | { readonly type: "banned"; readonly kind: "account" | "fingerprint"; readonly sessions: number }
+  | { readonly type: "unbanned"; readonly kind: "account" | "fingerprint" }
+  | { readonly type: "kicked"; readonly sessions: number }
+  | { readonly type: "limits_changed"; readonly limits: RelayLimits }
+  | { readonly type: "draining"; readonly sessions: number; readonly waiting: number }
+  | { readonly type: "drained"; readonly waiting: number }
   | { readonly type: "relay_key_rotated" }
   | { readonly type: "document_signed"; readonly sequence: number }
   | { readonly type: "mailbox_collapsed" }

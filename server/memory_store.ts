@@ -10,6 +10,7 @@ import {
   type RegistrationResult,
   type RelayStore,
   type StoredAccount,
+  type StoredBan,
   type StoredCommit,
   type StoredDevice,
   type StoredGroup,
@@ -62,6 +63,7 @@ export class MemoryRelayStore implements RelayStore {
   #relayKeys: StoredRelayKey[] = [];
   #sequence = 0;
   readonly #accounts = new Map<string, StoredAccount>();
+  readonly #bans = new Map<string, StoredBan>();
   readonly #devices = new Map<DeviceId, StoredDevice>();
   readonly #logins = new Map<DeviceId, number>();
   readonly #revoked = new Map<DeviceId, AccountName>();
@@ -121,6 +123,26 @@ export class MemoryRelayStore implements RelayStore {
     this.#accounts.set(account.account, account);
     this.#devices.set(device.device, device);
     return "registered";
+  }
+
+  ban(ban: StoredBan): boolean {
+    const key = banKey(ban);
+    if (this.#bans.has(key)) return false;
+    this.#bans.set(key, ban);
+    return true;
+  }
+
+  unban(ban: Pick<StoredBan, "kind" | "subject">): boolean {
+    return this.#bans.delete(banKey(ban));
+  }
+
+  bans(): StoredBan[] {
+    return [...this.#bans.values()];
+  }
+
+  isBanned({ account, fingerprint }: StoredAccount): boolean {
+    return this.#bans.has(banKey({ kind: "account", subject: account })) ||
+      this.#bans.has(banKey({ kind: "fingerprint", subject: fingerprint }));
   }
 
   device(device: DeviceId): StoredDevice | null {
@@ -444,4 +466,8 @@ function trimLog(log: { commit: Uint8Array }[]): void {
   while (log.length > MAX_LOG_COMMITS || (bytes > MAX_LOG_BYTES && log.length > 1)) {
     bytes -= log.shift()!.commit.length;
   }
+}
+
+function banKey({ kind, subject }: Pick<StoredBan, "kind" | "subject">): string {
+  return `${kind} ${subject}`;
 }

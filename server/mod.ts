@@ -2,6 +2,8 @@
 
 export type { Bus, Listener as BusListener, Published, Recipient } from "./bus.ts";
 export { InProcessBus } from "./bus.ts";
+export { parseSubject, type Subject, type SubjectResult } from "./administration.ts";
+export type { HandshakeFailure, RelayCounters, Tally } from "./counters.ts";
 export type { SharedDelivery, WelcomeHead } from "./delivery.ts";
 export * from "./limits.ts";
 export type { RefusalReason, RelayLog, RelayLogEvent, SessionEnd } from "./log.ts";
@@ -12,8 +14,15 @@ export { MemoryRelayStore } from "./memory_store.ts";
 export { welcomeDelivery } from "./recipients.ts";
 export { startRelay } from "./relay.ts";
 export type { RelayOptions, RelayStats, RunningRelay } from "./relay_options.ts";
-export type { RelayCounters } from "./services.ts";
 export { Registration } from "./registration.ts";
+export {
+  changeLimits,
+  DEFAULT_RELAY_LIMITS,
+  MAX_RELAY_LIMIT,
+  REGISTRATION_POLICIES,
+  type RegistrationPolicy,
+  type RelayLimits,
+} from "./running_limits.ts";
 export {
   openSqliteMailboxStore,
   retireSqliteMailboxStore,

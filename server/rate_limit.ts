@@ -11,19 +11,24 @@ interface Bucket {
 /** One bucket for each key: `burst` tokens at most, `perSecond` new ones a second. */
 export class RateLimiter {
   readonly #buckets = new Map<string, Bucket>();
-  readonly #perMs: number;
+  #rate: { readonly perSecond: number; readonly burst: number };
 
   constructor(
     private readonly clock: Clock,
     private readonly options: { perSecond: number; burst: number; maxEntries?: number },
   ) {
-    this.#perMs = options.perSecond / 1_000;
+    this.#rate = options;
+  }
+
+  /** Another rate from now on; buckets keep what they hold, up to the new burst. */
+  change(rate: { perSecond: number; burst: number }): void {
+    this.#rate = rate;
   }
 
   /** Takes one token of `key`. @returns 0, or the milliseconds until there is one */
   take(key: string): number {
     const nowMs = this.clock.monotonic();
-    const { burst } = this.options;
+    const { burst, perSecond } = this.#rate;
     let bucket = this.#buckets.get(key);
     if (bucket === undefined) {
       this.#makeRoom(nowMs);
@@ -36,11 +41,12 @@ export class RateLimiter {
       bucket.tokens--;
       return 0;
     }
-    return Math.ceil((1 - bucket.tokens) / this.#perMs);
+    return Math.ceil((1 - bucket.tokens) * 1_000 / perSecond);
   }
 
   #tokensAt(bucket: Bucket, nowMs: number): number {
-    return Math.min(this.options.burst, bucket.tokens + (nowMs - bucket.atMs) * this.#perMs);
+    const { burst, perSecond } = this.#rate;
+    return Math.min(burst, bucket.tokens + (nowMs - bucket.atMs) * perSecond / 1_000);
   }
 
   /** Full buckets say nothing and go first; failing that the oldest goes, so that the map stays bounded. */
@@ -48,7 +54,7 @@ export class RateLimiter {
     const limit = this.options.maxEntries ?? MAX_RATE_ENTRIES;
     if (this.#buckets.size < limit) return;
     for (const [key, bucket] of this.#buckets) {
-      if (this.#tokensAt(bucket, nowMs) >= this.options.burst) this.#buckets.delete(key);
+      if (this.#tokensAt(bucket, nowMs) >= this.#rate.burst) this.#buckets.delete(key);
     }
     if (this.#buckets.size < limit) return;
     for (const key of this.#buckets.keys()) {

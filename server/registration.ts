@@ -10,6 +10,7 @@ import {
   REGISTRATION_WINDOW_MS,
   REGISTRATIONS_PER_POW_BIT,
 } from "./limits.ts";
+import type { RegistrationPolicy } from "./running_limits.ts";
 import type { RelayStore, StoredAccount, StoredDevice } from "./store.ts";
 
 const INVITE_BYTES = 15;
@@ -23,8 +24,14 @@ export class Registration {
 
   constructor(
     private readonly parts: { store: RelayStore; clock: Clock; crypto: CryptoProvider },
-    readonly inviteOnly: boolean,
+    /** Who may register. It can change at any time. */
+    public policy: RegistrationPolicy,
   ) {}
+
+  /** Whether a new account needs a code; where nobody gets in, a code is at least not wrong. */
+  get inviteOnly(): boolean {
+    return this.policy !== "open";
+  }
 
   /** Leading zero bits that a registration costs: more while many register. */
   powBits(): number {
@@ -57,7 +64,7 @@ export class Registration {
   register(options: { account: StoredAccount; device: StoredDevice; invite: string | null }): boolean {
     const { store, clock } = this.parts;
     const { account, device, invite } = options;
-    if (this.inviteOnly && invite === null) return false;
+    if (this.policy === "closed" || (this.inviteOnly && invite === null)) return false;
     if (store.accountCount() >= MAX_ACCOUNTS) return false;
     const result = store.register({
       account,

@@ -10,24 +10,24 @@ import {
   PROTOCOL_VERSION,
   type RelayGreeting,
   ReplayGuard,
+  sleep,
   toBase64Url,
   toHex,
   type Transport,
 } from "../proto/mod.ts";
+import { Administration, type Subject, type SubjectResult } from "./administration.ts";
 import { Admission } from "./admission.ts";
 import { InProcessBus } from "./bus.ts";
+import { countingLog, newCounters, type RelayCounters, tally } from "./counters.ts";
 import { GroupDirectory } from "./group_directory.ts";
 import { Leaves } from "./leaves.ts";
 import { Logins } from "./logins.ts";
 import { Linking } from "./linking.ts";
 import {
-  CLAIMS_PER_MINUTE,
+  DRAIN_POLL_MS,
+  DRAIN_TIMEOUT_MS,
   MAILBOX_LIFETIME_MS,
   MAINTENANCE_INTERVAL_MS,
-  MESSAGE_BURST,
-  MESSAGES_PER_SECOND,
-  REQUEST_BURST,
-  REQUESTS_PER_SECOND,
   SWEEP_INTERVAL_MS,
 } from "./limits.ts";
 import type { RelayLog, RelayLogEvent } from "./log.ts";
@@ -37,8 +37,10 @@ import type { RelayOptions, RelayStats, RunningRelay } from "./relay_options.ts"
 import { Registration } from "./registration.ts";
 import { RelayIdentity } from "./relay_identity.ts";
 import { Returns } from "./returns.ts";
+import { changeLimits, DEFAULT_RELAY_LIMITS, type RelayLimits } from "./running_limits.ts";
 import type { Services } from "./services.ts";
 import { openSession, type Session } from "./session.ts";
+import type { StoredBan } from "./store.ts";
 
 /**
  * Starts a relay.
@@ -47,10 +49,12 @@ import { openSession, type Session } from "./session.ts";
  */
 export async function startRelay(options: RelayOptions): Promise<RunningRelay> {
   options.signal?.throwIfAborted();
-  const log = quietly(options.log ?? (() => {}));
+  const limits = changeLimits(DEFAULT_RELAY_LIMITS, { ...options.limits });
+  const counters = newCounters();
+  const log = countingLog(counters, quietly(options.log ?? (() => {})));
   const identity = await RelayIdentity.load({ ...options, log });
   const listener = options.listen === undefined ? null : listenTcp(options.listen);
-  const relay = new Relay(options, { log, identity, listener });
+  const relay = new Relay(options, { log, counters, limits, identity, listener });
   try {
     await relay.publish(options.publicAddresses ?? []);
     options.signal?.throwIfAborted();
@@ -67,6 +71,10 @@ class Relay implements RunningRelay {
   readonly fingerprint: string;
   readonly #services: Services;
   readonly #admission: Admission;
+  readonly #administration: Administration;
+  readonly #startedAtMs: number;
+  #name: string;
+  #endpoints: readonly string[] = [];
   readonly #replay = new ReplayGuard();
   readonly #boot: string;
   readonly #sessions = new Set<Session>();
@@ -74,19 +82,33 @@ class Relay implements RunningRelay {
   readonly #serving = new Set<Promise<void>>();
   readonly #timers = new Map<string, () => void>();
   #link = "";
+  #draining: Promise<void> | null = null;
   #stopping: Promise<void> | null = null;
   readonly #onAbort = () => void this.stop();
 
   constructor(
     private readonly options: RelayOptions,
-    private readonly parts: { log: RelayLog; identity: RelayIdentity; listener: Listener | null },
+    private readonly parts: {
+      log: RelayLog;
+      counters: RelayCounters;
+      limits: RelayLimits;
+      identity: RelayIdentity;
+      listener: Listener | null;
+    },
   ) {
-    const { identity, listener } = parts;
+    const { identity, listener, limits } = parts;
+    this.#name = options.name;
+    this.#startedAtMs = options.clock.now();
     this.address = listener === null ? "" : formatEndpoint(listener.address);
     this.fingerprint = toBase64Url(identity.fingerprint);
     this.#boot = toHex(options.crypto.randomBytes(8));
-    this.#admission = new Admission({ perAddress: options.maxPerIp });
-    this.#services = createServices(options, parts.log);
+    this.#admission = new Admission({ perAddress: limits.maxPerIp });
+    this.#services = createServices(options, parts);
+    this.#administration = new Administration(this.#services, {
+      admission: this.#admission,
+      sessions: this.#sessions,
+      limits,
+    });
     options.signal?.addEventListener("abort", this.#onAbort, { once: true });
   }
 
@@ -115,12 +137,15 @@ class Relay implements RunningRelay {
   stats(): RelayStats {
     const { store, counters } = this.#services;
     return {
-      ...counters,
+      ...structuredClone(counters),
       connections: this.#admission.connections,
       sessions: this.#sessions.size,
       accounts: store.accountCount(),
       groups: store.groupCount(),
       mailboxBytes: this.options.mailboxes.bytes,
+      mailboxes: this.options.mailboxes.size,
+      startedAtMs: this.#startedAtMs,
+      document: this.parts.identity.documentState,
     };
   }
 
@@ -132,14 +157,49 @@ class Relay implements RunningRelay {
     return this.publish(addresses);
   }
 
+  setName(name: string): Promise<void> {
+    return this.#publishAs({ name, endpoints: this.#endpoints });
+  }
+
+  ban(subject: Subject): SubjectResult {
+    return this.#administration.ban(subject);
+  }
+
+  unban(subject: Subject): SubjectResult {
+    return this.#administration.unban(subject);
+  }
+
+  bans(): StoredBan[] {
+    return this.options.store.bans();
+  }
+
+  kick(subject: Subject): SubjectResult {
+    return this.#administration.kick(subject);
+  }
+
+  limits(): RelayLimits {
+    return this.#administration.limits;
+  }
+
+  setLimits(change: Partial<RelayLimits>): RelayLimits {
+    return this.#administration.setLimits({ ...change });
+  }
+
   /** Signs a document for these addresses; none means where it listens. */
   async publish(addresses: readonly string[]): Promise<void> {
-    const { identity, listener } = this.parts;
+    const { listener } = this.parts;
     const own = listener === null
       ? []
       : [formatEndpoint({ ...listener.address, hostname: reachable(listener) })];
     const endpoints = addresses.length > 0 ? addresses : own;
-    await identity.publish({ name: this.options.name, endpoints });
+    await this.#publishAs({ name: this.#name, endpoints });
+  }
+
+  async #publishAs({ name, endpoints }: { name: string; endpoints: readonly string[] }): Promise<void> {
+    const { identity } = this.parts;
+    await identity.publish({ name, endpoints });
+    this.#name = name;
+    this.#endpoints = endpoints;
     this.#link = endpoints.length === 0
       ? ""
       : formatLink({ ...parseEndpoint(endpoints[0]), fingerprint: identity.fingerprint });
@@ -148,6 +208,11 @@ class Relay implements RunningRelay {
 
   serve(transport: Transport): Promise<void> {
     return this.#track(this.#serve(transport));
+  }
+
+  drain({ withinMs = DRAIN_TIMEOUT_MS }: { withinMs?: number } = {}): Promise<void> {
+    this.#draining ??= this.#drain(withinMs);
+    return this.#draining;
   }
 
   stop(): Promise<void> {
@@ -165,12 +230,13 @@ class Relay implements RunningRelay {
 
   async #serve(transport: Transport): Promise<void> {
     const { log } = this.parts;
-    const place = this.#stopping === null ? this.#admission.admit(transport.remoteAddress) : "stopping";
+    const place = this.#admit(transport.remoteAddress);
     if (typeof place === "string") {
       transport.close();
       log({ type: "connection_refused", reason: place });
       return;
     }
+    this.parts.counters.connectionsAccepted++;
     this.#transports.add(transport);
     try {
       await this.#runConnection(transport, () => place.authenticated());
@@ -181,6 +247,11 @@ class Relay implements RunningRelay {
       this.#transports.delete(transport);
       place.release();
     }
+  }
+
+  #admit(remoteAddress: string) {
+    const ending = this.#draining !== null || this.#stopping !== null;
+    return ending ? "stopping" : this.#admission.admit(remoteAddress);
   }
 
   async #runConnection(transport: Transport, onAuthenticated: () => void): Promise<void> {
@@ -196,6 +267,11 @@ class Relay implements RunningRelay {
       greeting: () => greeting ??= this.#greeting(),
       document: () => identity.document,
       replay: this.#replay,
+      onRefused: (reason) => {
+        const { counters } = this.parts;
+        if (reason === "document") counters.documentsServed++;
+        else tally(counters.handshakesFailed, reason);
+      },
     });
     if (connection === null) return;
     const opened = await openSession(this.#services, connection);
@@ -217,7 +293,7 @@ class Relay implements RunningRelay {
     return {
       version: PROTOCOL_VERSION,
       boot: this.#boot,
-      name: this.options.name,
+      name: this.#name,
       powBits: registration.powBits(),
       inviteOnly: registration.inviteOnly,
       timeMs: this.options.clock.now(),
@@ -239,6 +315,20 @@ class Relay implements RunningRelay {
     } catch (error) {
       this.parts.log({ type: "internal_error", where: "onDocument", error });
     }
+  }
+
+  /** What new messages bring meanwhile counts too: whoever goes on talking is told goodbye at the end of the time. */
+  async #drain(withinMs: number): Promise<void> {
+    const { clock } = this.options;
+    const waiting = () => [...this.#sessions].reduce((sum, session) => sum + session.pending, 0);
+    this.parts.listener?.close();
+    this.parts.log({ type: "draining", sessions: this.#sessions.size, waiting: waiting() });
+    const untilMs = clock.monotonic() + withinMs;
+    while (this.#stopping === null && waiting() > 0 && clock.monotonic() < untilMs) {
+      await sleep(clock, DRAIN_POLL_MS);
+    }
+    this.parts.log({ type: "drained", waiting: waiting() });
+    await this.stop();
   }
 
   async #stop(): Promise<void> {
@@ -281,8 +371,11 @@ class Relay implements RunningRelay {
   }
 }
 
-function createServices(options: RelayOptions, log: RelayLog): Services {
-  const { store, crypto, clock, mailboxes, rates } = options;
+function createServices(
+  options: RelayOptions,
+  { log, counters, limits }: { log: RelayLog; counters: RelayCounters; limits: RelayLimits },
+): Services {
+  const { store, crypto, clock, mailboxes } = options;
   const bus = options.bus ?? new InProcessBus();
   const recipients = new Recipients(mailboxes);
   const limiter = (perSecond: number, burst: number) => new RateLimiter(clock, { perSecond, burst });
@@ -299,16 +392,13 @@ function createServices(options: RelayOptions, log: RelayLog): Services {
     returns: new Returns(clock),
     logins: new Logins({ store, clock, log }),
     linking: new Linking({ clock, recipients }),
-    registration: new Registration({ store, clock, crypto }, options.inviteOnly ?? false),
+    registration: new Registration({ store, clock, crypto }, limits.registration),
     rates: {
-      messages: limiter(
-        rates?.messagesPerSecond ?? MESSAGES_PER_SECOND,
-        rates?.messageBurst ?? MESSAGE_BURST,
-      ),
-      requests: limiter(REQUESTS_PER_SECOND, REQUEST_BURST),
-      claims: limiter(CLAIMS_PER_MINUTE / 60, CLAIMS_PER_MINUTE),
+      messages: limiter(limits.messagesPerSecond, limits.messageBurst),
+      requests: limiter(limits.requestsPerSecond, limits.requestBurst),
+      claims: limiter(limits.claimsPerMinute / 60, limits.claimsPerMinute),
     },
-    counters: { accepted: 0, queued: 0, delivered: 0, refused: 0 },
+    counters,
   };
 }
 

@@ -37,6 +37,7 @@ export class RelayIdentity implements RelayHandshakeKeys {
   #content: DocumentContent = { name: "", endpoints: [] };
   #document: Uint8Array = new Uint8Array();
   #expiresAtMs = 0;
+  #sequence = 0;
   #signing: Promise<unknown> = Promise.resolve();
 
   private constructor(private readonly parts: Parts, private readonly identity: StoredKeyPair) {
@@ -63,6 +64,11 @@ export class RelayIdentity implements RelayHandshakeKeys {
   /** The current document's bytes. */
   get document(): Uint8Array {
     return this.#document;
+  }
+
+  /** Its number and its end. */
+  get documentState(): { sequence: number; expiresAtMs: number } {
+    return { sequence: this.#sequence, expiresAtMs: this.#expiresAtMs };
   }
 
   /** Publishes other content, with the next sequence number. */
@@ -124,6 +130,7 @@ export class RelayIdentity implements RelayHandshakeKeys {
       expiresAtMs,
     }, { identity: { ...this.identity } });
     this.#expiresAtMs = expiresAtMs;
+    this.#sequence = sequence;
     log({ type: "document_signed", sequence });
   }
 

@@ -4,8 +4,10 @@ import type { Clock, CryptoProvider, Transport } from "../proto/mod.ts";
 import type { Bus } from "./bus.ts";
 import type { RelayLog } from "./log.ts";
 import type { MailboxStore } from "./mailbox.ts";
-import type { RelayCounters } from "./services.ts";
-import type { RelayStore } from "./store.ts";
+import type { Subject, SubjectResult } from "./administration.ts";
+import type { RelayCounters } from "./counters.ts";
+import type { RelayLimits } from "./running_limits.ts";
+import type { RelayStore, StoredBan } from "./store.ts";
 
 /** Options of `startRelay`. */
 export interface RelayOptions {
@@ -21,12 +23,8 @@ export interface RelayOptions {
   readonly name: string;
   /** `host:port` as clients reach it. @default where it listens */
   readonly publicAddresses?: readonly string[];
-  /** @default false */
-  readonly inviteOnly?: boolean;
-  /** Connections from one address; 0 for any number. @default MAX_CONNECTIONS_PER_ADDRESS */
-  readonly maxPerIp?: number;
-  /** Rates for each account, for load tests and large relays. */
-  readonly rates?: { readonly messagesPerSecond?: number; readonly messageBurst?: number };
+  /** Limits that differ from {@link DEFAULT_RELAY_LIMITS}. */
+  readonly limits?: Partial<RelayLimits>;
   /** @default an in-process one */
   readonly bus?: Bus;
   readonly log?: RelayLog;
@@ -45,6 +43,11 @@ export interface RelayStats extends Readonly<RelayCounters> {
   readonly groups: number;
   /** Bytes waiting in mailboxes. */
   readonly mailboxBytes: number;
+  /** Devices with a mailbox in memory. */
+  readonly mailboxes: number;
+  readonly startedAtMs: number;
+  /** The current discovery document. */
+  readonly document: { readonly sequence: number; readonly expiresAtMs: number };
 }
 
 /** A relay that runs. */
@@ -64,6 +67,24 @@ export interface RunningRelay {
   setPublicAddresses(addresses: readonly string[]): Promise<void>;
   /** Serves a connection that came another way; resolves at its end and never throws. */
   serve(transport: Transport): Promise<void>;
+  /** Calls itself something else from now on. */
+  setName(name: string): Promise<void>;
+  /** Keeps somebody out from now on, over restarts too, and ends their sessions. */
+  ban(subject: Subject): SubjectResult;
+  unban(subject: Subject): SubjectResult;
+  /** Oldest first. */
+  bans(): StoredBan[];
+  /** Ends somebody's sessions; they may come back. */
+  kick(subject: Subject): SubjectResult;
+  limits(): RelayLimits;
+  /** Changes limits until the relay stops. @throws {AronaError} `BAD_REQUEST` */
+  setLimits(change: Partial<RelayLimits>): RelayLimits;
+  /**
+   * Lets nobody new in, gives connected devices what waits for them, then {@link stop}s.
+   *
+   * @param options.withinMs how long at most. @default DRAIN_TIMEOUT_MS
+   */
+  drain(options?: { withinMs?: number }): Promise<void>;
   /** Says goodbye to everybody and closes. Safe to call again. */
   stop(): Promise<void>;
 }

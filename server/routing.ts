@@ -78,6 +78,7 @@ export function routeMessage(services: Services, caller: Caller, submission: Sub
   );
   services.counters.queued += queued;
   services.counters.refused += full;
+  services.counters.undeliverable += full;
   if (queued === 0 && full > 0) {
     throw new AronaError("QUOTA", "Cannot accept message: no mailbox has room", { details: { full } });
   }

@@ -2,6 +2,7 @@
 
 import type { AccountName, Clock, ControlFields, CryptoProvider, DeviceId } from "../proto/mod.ts";
 import type { Bus, Recipient } from "./bus.ts";
+import type { RelayCounters } from "./counters.ts";
 import type { GroupDirectory } from "./group_directory.ts";
 import type { Leaves } from "./leaves.ts";
 import type { Logins } from "./logins.ts";
@@ -35,18 +36,6 @@ export interface Services {
     readonly claims: RateLimiter;
   };
   readonly counters: RelayCounters;
-}
-
-/** Counts since the start. */
-export interface RelayCounters {
-  /** Messages accepted. */
-  accepted: number;
-  /** Deliveries queued for devices. */
-  queued: number;
-  /** Deliveries that a device acknowledged. */
-  delivered: number;
-  /** Messages or deliveries refused for a rate or a quota. */
-  refused: number;
 }
 
 /** Who asks: an authenticated device. */

@@ -25,6 +25,7 @@ import {
 } from "../proto/mod.ts";
 import { authenticate, type AuthenticatedDevice } from "./authentication.ts";
 import type { Listener } from "./bus.ts";
+import { tally } from "./counters.ts";
 import type { SharedDelivery } from "./delivery.ts";
 import { announceDevices } from "./devices.ts";
 import { Feed } from "./feed.ts";
@@ -98,8 +99,11 @@ export async function openSession(
     const request = parseAuth(control);
     const device = await authenticate(services, connection, request);
     if (connection.closed) return { reason: "cut" };
-    if (services.store.device(device.device.device) === null) { // taken back this very moment
-      throw new AronaError("AUTH_FAILED", "Cannot log in: the device was taken back");
+    const { account } = device.device;
+    const kept = services.store.device(device.device.device) !== null;
+    const identity = services.store.account(account);
+    if (!kept || identity === null || services.store.isBanned(identity)) { // taken back or banned this very moment
+      throw new AronaError("AUTH_FAILED", "Cannot log in: the device was taken back or its account banned");
     }
     const { login } = request;
     return { session: new Session(services, connection, { device, login, authId: id }), pending };
@@ -213,6 +217,24 @@ export class Session implements Listener {
     this.#say("revoked", "AUTH_FAILED");
   }
 
+  /** The relay keeps its account out from now on. */
+  banned(): void {
+    this.#detach();
+    this.#say("banned", "AUTH_FAILED");
+  }
+
+  /** The operator ends it; the device may come back. */
+  kicked(): void {
+    this.#detach();
+    this.#say("kicked");
+  }
+
+  /** Deliveries for the device that it has not acknowledged. */
+  get pending(): number {
+    const { waiting, unacknowledged } = this.caller.recipient.mailbox;
+    return waiting + unacknowledged;
+  }
+
   /** The relay stops. */
   async shutDown(): Promise<void> {
     this.#detach();
@@ -288,7 +310,7 @@ export class Session implements Listener {
       this.connection.queue(routeMessage(this.services, this.caller, submission));
       this.#refusalsInRow = 0;
     } catch (refusal) {
-      this.#refuse(request, refusal);
+      this.#refuse(request, refusal, this.services.counters.refusedMessages);
     }
   }
 
@@ -324,10 +346,11 @@ export class Session implements Listener {
     }
   }
 
-  #refuse(id: number, error: unknown): void {
+  #refuse(id: number, error: unknown, counts = this.services.counters.refusedRequests): void {
     const known = error instanceof AronaError && WIRE_CODES.includes(error.code);
     if (!known) this.services.log({ type: "internal_error", where: "request", error });
     const code = known ? error.code : "INTERNAL";
+    tally(counts, code);
     this.#queueControl(FrameType.ERROR, { ...(known ? error.details : {}), id, code }, []);
     if (code !== "RATE_LIMITED" && code !== "QUOTA") return;
     this.services.counters.refused++;
@@ -365,9 +388,9 @@ export class Session implements Listener {
     this.connection.abort();
   }
 
-  #say(reason: SessionEnd, code: ErrorCode): void {
-    this.#result ??= { reason, code };
-    void this.connection.close({ code });
+  #say(reason: SessionEnd, code?: ErrorCode): void {
+    this.#result ??= code === undefined ? { reason } : { reason, code };
+    void this.connection.close(code === undefined ? undefined : { code });
   }
 
   async #fail(error: unknown): Promise<void> {

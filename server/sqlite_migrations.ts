@@ -74,6 +74,11 @@ export const RELAY_MIGRATIONS: readonly string[] = [
   CREATE INDEX revoked_by_account ON revoked (account);
   CREATE INDEX undo_devices_by_device ON undo_devices (device);
   `,
+  `
+  CREATE TABLE bans (
+    number INTEGER PRIMARY KEY, kind TEXT NOT NULL, subject TEXT NOT NULL, at INTEGER NOT NULL, UNIQUE (kind, subject)
+  ) STRICT;
+  `,
 ];
 
 const RELAY = { what: "relay database" };

@@ -12,6 +12,7 @@ import type {
   RegistrationResult,
   RelayStore,
   StoredAccount,
+  StoredBan,
   StoredCommit,
   StoredDevice,
   StoredGroup,
@@ -109,6 +110,35 @@ class SqliteRelayStore implements RelayStore {
       this.saveDevice(device);
       return "registered";
     });
+  }
+
+  ban({ kind, subject, atMs }: StoredBan): boolean {
+    return this.database.run(
+      "INSERT INTO bans (kind, subject, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+      kind,
+      subject,
+      atMs,
+    ) === 1;
+  }
+
+  unban({ kind, subject }: Pick<StoredBan, "kind" | "subject">): boolean {
+    return this.database.run("DELETE FROM bans WHERE kind = ? AND subject = ?", kind, subject) === 1;
+  }
+
+  bans(): StoredBan[] {
+    return this.database.all("SELECT kind, subject, at FROM bans ORDER BY number").map((row) => ({
+      kind: row.kind as StoredBan["kind"],
+      subject: row.subject as string,
+      atMs: row.at as number,
+    }));
+  }
+
+  isBanned({ account, fingerprint }: StoredAccount): boolean {
+    return this.database.get(
+      "SELECT 1 FROM bans WHERE (kind = 'account' AND subject = ?) OR (kind = 'fingerprint' AND subject = ?)",
+      account,
+      fingerprint,
+    ) !== null;
   }
 
   device(device: DeviceId): StoredDevice | null {

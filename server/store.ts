@@ -29,6 +29,14 @@ export interface StoredAccount {
   readonly fingerprint: string;
 }
 
+/** Whom the relay keeps out: a name, or an identity under whatever name. */
+export interface StoredBan {
+  readonly kind: "account" | "fingerprint";
+  /** The account's name, or 64 hexadecimal digits. */
+  readonly subject: string;
+  readonly atMs: number;
+}
+
 /** A device of an account. */
 export interface StoredDevice {
   readonly device: DeviceId;
@@ -150,6 +158,14 @@ export interface RelayStore {
     invite?: Uint8Array;
     nowMs: number;
   }): RegistrationResult;
+  /** @returns false where it was there already */
+  ban(ban: StoredBan): boolean;
+  /** @returns false where there was none */
+  unban(ban: Pick<StoredBan, "kind" | "subject">): boolean;
+  /** Oldest first. */
+  bans(): StoredBan[];
+  /** Whether the name or the identity is kept out. */
+  isBanned(account: StoredAccount): boolean;
   device(device: DeviceId): StoredDevice | null;
   devicesOf(account: string): StoredDevice[];
   /** Adds a device or replaces its certificate and key. */

@@ -216,7 +216,7 @@ function startTestRelay(
     crypto,
     clock: systemClock,
     name: "test",
-    inviteOnly: options.inviteOnly,
+    limits: { registration: options.inviteOnly ? "invite-only" : "open" },
     log: () => {},
   });
 }

@@ -187,7 +187,7 @@ Deno.test("an invite lets exactly one of 100 racing registrations in", async () 
   const folder = Deno.makeTempDirSync();
   const store = openSqliteRelayStore(`${folder}/relay.db`);
   try {
-    await using relay = await TestRelay.start({ store, inviteOnly: true });
+    await using relay = await TestRelay.start({ store, limits: { registration: "invite-only" } });
     const invite = relay.relay.createInvite();
     const devices = await Promise.all(Array.from({ length: 100 }, (_, i) => relay.device(`racer${i}`)));
     const codes = await Promise.all(devices.map((device) => codeOf(relay.connect(device, { invite }))));
@@ -201,7 +201,7 @@ Deno.test("an invite lets exactly one of 100 racing registrations in", async () 
 });
 
 Deno.test("an invite-only relay refuses no invite, a wrong one, a used one and one that is too old", async () => {
-  await using relay = await TestRelay.start({ inviteOnly: true });
+  await using relay = await TestRelay.start({ limits: { registration: "invite-only" } });
   assert.equal(await codeOf(relay.connect("alice")), "AUTH_FAILED");
   assert.equal(await codeOf(relay.connect("alice", { invite: "wrong" })), "AUTH_FAILED");
   const invite = relay.relay.createInvite();
@@ -219,7 +219,7 @@ Deno.test("the proof of work rises from 10 to 18 bits with registrations, and fa
   await using relay = await TestRelay.start();
   const registration = new Registration(
     { store: new MemoryRelayStore(), clock, crypto: relay.crypto },
-    false,
+    "open",
   );
   const { device, account } = await relay.device("alice");
   assert.equal(registration.powBits(), 10);

@@ -25,7 +25,7 @@ import type { RawClient } from "./raw_client.ts";
 import { codeOf, commit, SUITE, TestRelay } from "./test_relay.ts";
 
 /** No rate limit in the way. */
-const FAST = { rates: { messagesPerSecond: 1e6, messageBurst: 1e6 } };
+const FAST = { limits: { messagesPerSecond: 1_000_000, messageBurst: 1_000_000 } };
 
 Deno.test("a message reaches every other device once, in the order of acceptance, and not its sender", async () => {
   await using relay = await TestRelay.start();

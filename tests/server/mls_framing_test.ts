@@ -124,7 +124,9 @@ Deno.test("nobody joins a channel under another's name, device, identity or key,
 });
 
 Deno.test("a message never overtakes the commit from outside that it was sent after", async () => {
-  await using relay = await TestRelay.start({ rates: { messagesPerSecond: 1e6, messageBurst: 1e6 } });
+  await using relay = await TestRelay.start({
+    limits: { messagesPerSecond: 1_000_000, messageBurst: 1_000_000 },
+  });
   const [alice, bob, carol] = [
     await relay.connect("alice"),
     await relay.connect("bob"),

@@ -33,7 +33,7 @@ Deno.test("what went into a dead connection comes again on the new one: all of i
 });
 
 Deno.test("a dead connection is replaced at once, however much waits in it, and its end takes nothing from the new one", async () => {
-  await using relay = await TestRelay.start({ rates: { messagesPerSecond: 10_000, messageBurst: 10_000 } });
+  await using relay = await TestRelay.start({ limits: { messagesPerSecond: 10_000, messageBurst: 10_000 } });
   const alice = await relay.connect("alice");
   const line = new HalfOpenTransport(relay.transport({ bufferBytes: 4_096 }));
   const bob = await relay.connect("bob", { transport: line, acknowledge: false });

@@ -98,11 +98,11 @@ Deno.test("connections that do not log in are capped, and who is logged in goes 
 });
 
 Deno.test("maxPerIp changes the cap, and 0 lifts it", async () => {
-  await using strict = await TestRelay.start({ maxPerIp: 1 });
+  await using strict = await TestRelay.start({ limits: { maxPerIp: 1 } });
   const first = strict.transport({ from: "192.0.2.7:1" });
   assert.equal(await received(strict.transport({ from: "192.0.2.7:2" })), 0);
   first.close();
-  await using open = await TestRelay.start({ maxPerIp: 0 });
+  await using open = await TestRelay.start({ limits: { maxPerIp: 0 } });
   const held = Array.from({ length: 40 }, (_, i) => open.transport({ from: `192.0.2.7:${i}` }));
   assert.equal(open.relay.stats().connections, 40);
   for (const transport of held) transport.close();

@@ -48,6 +48,24 @@ export function relayStoreSuite(name: string, open: () => RelayStore): void {
     assert.deepEqual([store.nextSequence(), store.nextSequence(), store.nextSequence()], [1, 2, 3]);
   });
 
+  test("keeps names and identities out, and lets them in again", (store) => {
+    const alice = { account: "alice" as AccountName, fingerprint: "a".repeat(64) };
+    const alicia = { ...alice, account: "alicia" as AccountName };
+    assert.equal(store.isBanned(alice), false);
+    assert.equal(store.ban({ kind: "account", subject: "alice", atMs: NOW }), true);
+    assert.equal(store.ban({ kind: "account", subject: "alice", atMs: NOW + 1 }), false);
+    assert.deepEqual([store.isBanned(alice), store.isBanned(alicia)], [true, false]);
+    assert.equal(store.ban({ kind: "fingerprint", subject: alice.fingerprint, atMs: NOW + 2 }), true);
+    assert.equal(store.isBanned(alicia), true);
+    assert.deepEqual(store.bans(), [
+      { kind: "account", subject: "alice", atMs: NOW },
+      { kind: "fingerprint", subject: alice.fingerprint, atMs: NOW + 2 },
+    ]);
+    assert.equal(store.unban({ kind: "fingerprint", subject: "alice" }), false);
+    assert.equal(store.unban({ kind: "fingerprint", subject: alice.fingerprint }), true);
+    assert.deepEqual([store.isBanned(alice), store.isBanned(alicia)], [true, false]);
+  });
+
   test("registers a name once", (store) => {
     assert.equal(register(store, alice), "registered");
     assert.equal(register(store, { ...bob, account: "alice" as AccountName }), "taken");
