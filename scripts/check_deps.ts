@@ -9,14 +9,15 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   proto: ["proto"],
   server: ["server", "proto"],
   client: ["client", "proto"],
-  cli: ["cli", "client", "server", "proto", "deno.json"],
-  "main.ts": ["cli", "client", "server", "proto", "deno.json"],
-  scripts: ["scripts", "tests", "main.ts", "cli", "client", "server", "proto", "deno.json"],
-  tests: ["tests", "scripts", "main.ts", "cli", "client", "server", "proto", "deno.json"],
+  workers: ["workers", "client", "server", "proto"],
+  cli: ["cli", "workers", "client", "server", "proto", "deno.json"],
+  "main.ts": ["cli", "workers", "client", "server", "proto", "deno.json"],
+  scripts: ["scripts", "tests", "main.ts", "cli", "workers", "client", "server", "proto", "deno.json"],
+  tests: ["tests", "scripts", "main.ts", "cli", "workers", "client", "server", "proto", "deno.json"],
 };
 
 /** What puts the layers together. */
-const ROOTS: readonly string[] = ["main.ts", "cli", "scripts", "tests"];
+const ROOTS: readonly string[] = ["main.ts", "cli", "workers", "scripts", "tests"];
 
 /** Folders of a layer that the rest of the layer does not import: the user interfaces. */
 const TOPS = ["client/tui", "client/web"];

@@ -1,0 +1,13 @@
+/**
+ * Roles behind permission walls: how a supervisor starts them, and what it can say to them.
+ *
+ * To add a role: say its rights in `permissions.ts`, write `NAME_worker.ts` (see `relay_worker.ts`), export its contract here, and
+ * start it with `spawnWorker<NameContract>("name", { parameters, init, … })`. Nothing here imports a role's module but for its types,
+ * so that the supervisor does not load what it must not run.
+ */
+
+export { type Rights, rightsOf, type Role, ROLE_RIGHTS, type RoleParameters } from "./permissions.ts";
+export { RemoteError } from "./plain_error.ts";
+export type { Contract, RoleSide } from "./role.ts";
+export { type Methods, type Remote, Rpc, type RpcOptions, type RpcPort, Transferred } from "./rpc.ts";
+export { type RunningWorker, spawnModule, type SpawnOptions, spawnWorker, workerUrl } from "./spawn.ts";

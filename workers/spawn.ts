@@ -1,0 +1,114 @@
+/** The outside of a wall: starts a role's worker with exactly its rights, talks to it and notices when it ends. */
+
+import { AronaError } from "../proto/mod.ts";
+import { type Rights, rightsOf, type Role, type RoleParameters } from "./permissions.ts";
+import { fromPlainError } from "./plain_error.ts";
+import type { Contract, HostMethods } from "./role.ts";
+import { type Remote, Rpc, type Transferred } from "./rpc.ts";
+
+/** Options of {@link spawnWorker}. */
+export interface SpawnOptions<C extends Contract> {
+  /** What the role's rights are made from. */
+  readonly parameters: RoleParameters<C["role"]>;
+  /** Handed to the role once. */
+  readonly init: C["init"] | Transferred<C["init"]>;
+  /** What the worker may call. @default nothing */
+  readonly methods?: C["host"];
+  /** Takes what the worker reports. @default ignores it */
+  readonly onEvent?: (event: C["event"]) => void;
+  /** Takes errors inside the worker that nobody caught and that it goes on after. @default ignores them */
+  readonly onFault?: (error: Error) => void;
+  /** Called once where the worker ends by itself after it has started; its calls under way fail with the same error. */
+  readonly onEnd?: (error: AronaError) => void;
+  /** Ends the start. */
+  readonly signal?: AbortSignal;
+}
+
+/** A worker that runs its role. */
+export interface RunningWorker<C extends Contract> extends Disposable {
+  readonly role: C["role"];
+  /** The role's methods. */
+  readonly remote: Remote<C["methods"]>;
+  /** Ends it at once; calls under way fail. Safe to call again. */
+  terminate(): void;
+}
+
+/** Where a role's module is: beside this one, from source and in a bundle, where every role's module is bundled to a file of its own. */
+export function workerUrl(role: Role): URL {
+  const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
+  return new URL(`./${role}_worker.${extension}`, import.meta.url);
+}
+
+/**
+ * Starts a role in a worker of its own.
+ *
+ * @returns when the role has begun its work
+ * @throws {AronaError | Error} what the role's start threw, or `INTERNAL` where the worker cannot run at all
+ */
+export function spawnWorker<C extends Contract>(
+  role: C["role"],
+  options: SpawnOptions<C>,
+): Promise<RunningWorker<C>> {
+  return spawnModule<C>(role, {
+    ...options,
+    url: workerUrl(role),
+    rights: rightsOf(role, options.parameters),
+  });
+}
+
+/** {@link spawnWorker} with any module and any rights. */
+export async function spawnModule<C extends Contract>(
+  role: C["role"],
+  options: Omit<SpawnOptions<C>, "parameters"> & { readonly url: URL; readonly rights: Rights },
+): Promise<RunningWorker<C>> {
+  const { url, rights, init, methods, onEvent, onFault, onEnd, signal } = options;
+  signal?.throwIfAborted();
+  const worker = startWorker(role, { url, rights });
+  const host: HostMethods = { fault: (error) => onFault?.(fromPlainError(error)) };
+  const rpc = new Rpc<C["methods"] & { start(init: unknown): void }, C["event"]>(worker, {
+    methods: { ...methods, ...host },
+    onEvent,
+    onFault: (error) => onFault?.(error as Error),
+  });
+  let running = false;
+  const terminate = () => {
+    running = false;
+    rpc.close(new AronaError("CLOSED", `Cannot ask the ${role}: it has ended`));
+    worker.terminate();
+  };
+  worker.addEventListener("error", (event) => {
+    event.preventDefault();
+    const error = new AronaError("INTERNAL", `Cannot go on: the ${role} ended: ${event.message}`, {
+      cause: event.error,
+    });
+    const wasRunning = running;
+    rpc.close(error);
+    terminate();
+    if (wasRunning) onEnd?.(error);
+  });
+  const onAbort = () => rpc.close(signal!.reason);
+  signal?.addEventListener("abort", onAbort, { once: true });
+  try {
+    await (rpc.remote as unknown as Remote<{ start(init: unknown): void }>).start(init);
+  } catch (error) {
+    terminate();
+    throw error;
+  } finally {
+    signal?.removeEventListener("abort", onAbort);
+  }
+  running = true;
+  return {
+    role,
+    remote: rpc.remote as unknown as Remote<C["methods"]>,
+    terminate,
+    [Symbol.dispose]: terminate,
+  };
+}
+
+function startWorker(role: Role, { url, rights }: { url: URL; rights: Rights }): Worker {
+  try {
+    return new Worker(url, { type: "module", name: `arona-${role}`, deno: { permissions: { ...rights } } });
+  } catch (cause) {
+    throw new AronaError("INTERNAL", `Cannot start the ${role}: ${(cause as Error).message}`, { cause });
+  }
+}
