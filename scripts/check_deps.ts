@@ -37,6 +37,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "multicast-dns": ["client/discovery/", "server/discovery/", "cli/"],
   "ink": ["client/tui/"],
   "react": ["client/tui/"],
+  "ajv": [], // tests only: what ships has no use for GitHub's description
   "fast-check": [],
   "jsqr": [],
 };

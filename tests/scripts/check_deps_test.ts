@@ -70,6 +70,7 @@ Deno.test("check_deps keeps every npm package in its place", () => {
   assert.match(messages("server/relay.ts", "@noble/hashes/sha2.js", null).join(), /may only be imported/);
   assert.match(messages("server/relay.ts", "left-pad", null).join(), /add it to PACKAGES/);
   assert.match(messages("server/relay.ts", "fast-check", null).join(), /tests\/ and scripts\//);
+  assert.match(messages("server/discovery/gist_publisher.ts", "ajv", null).join(), /tests\/ and scripts\//);
   for (const specifier of ["jsr:@std/assert", "https://deno.land/x/a.ts", "npm:commander@15"]) {
     assert.match(messages("cli/main.ts", specifier, null).join(), /not an import of this project/);
   }
