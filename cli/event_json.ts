@@ -1,6 +1,6 @@
 /** Events and messages as JSON objects, their best-known fields first. */
 
-import type { ClientEvent, Conversation, HistoryEntry } from "../client/mod.ts";
+import type { ClientEvent, ConversationInfo, HistoryEntry } from "../client/mod.ts";
 
 const FIRST = ["type", "group", "kind", "from", "id", "text", "at"];
 const LAST = ["groupId", "own", "device"];
@@ -18,7 +18,7 @@ export function eventObject(event: ClientEvent): Record<string, unknown> {
 
 /** A stored message looks like the event that brought it. */
 export function historyObject(
-  conversation: Conversation,
+  conversation: Pick<ConversationInfo, "ref">,
   { sequence, message }: HistoryEntry,
 ): Record<string, unknown> {
   const { group, groupId, kind } = conversation.ref;

@@ -37,7 +37,7 @@ export interface Surroundings {
   readonly account: string;
   /** Stands behind a conversation's name where another one of this client is called the same. */
   shortId(where: Pick<ConversationRef, "group" | "groupId">): string | null;
-  /** The message as it is. */
+  /** The message as it is that a reply or a reaction means. */
   message(groupId: string, id: string): KnownMessage | null;
   /** The message as it was shown, before the event that refers to it. */
   shownMessage(groupId: string, id: string): KnownMessage | null;

@@ -1,6 +1,13 @@
 /** One client's events and messages as lines: knows its conversations, and what was said before somebody changed it. */
 
-import type { AronaClient, ClientEvent, Conversation, ConversationRef, HistoryEntry } from "../client/mod.ts";
+import type {
+  ChatClient,
+  ClientEvent,
+  ConversationInfo,
+  ConversationRef,
+  HistoryEntry,
+} from "../client/mod.ts";
+import type { GroupId } from "../proto/mod.ts";
 import { eventText, historyText, type KnownMessage, labelText, type Surroundings } from "./event_text.ts";
 
 /** Messages kept of each conversation from before. */
@@ -9,16 +16,19 @@ const KEPT_FROM_BEFORE = 20;
 const MAX_KEPT = 2_000;
 /** More than a quotation shows. */
 const MAX_KEPT_CHARACTERS = 200;
-/** How far back the message is looked for that a reply means. */
-const LOOK_BACK = 200;
 /** Digits of a group's id that stand behind its name where another one is called the same. */
 const SHORT_ID_DIGITS = 8;
 
 /** What of the client is used. */
-type ViewedClient = Pick<AronaClient, "account" | "conversations" | "history">;
+type ViewedClient = Pick<ChatClient, "account" | "history" | "message"> & {
+  conversations(): Viewed[];
+};
 
-/** Makes lines. Where they are of events, it has to see every one of them. */
-export class EventView implements Surroundings {
+/** What of a conversation is used. */
+type Viewed = Pick<ConversationInfo, "id" | "title" | "isOpen" | "ref">;
+
+/** Makes lines. Where they are of events, it has to see every one of them, one after the other. */
+export class EventView {
   readonly #client: ViewedClient;
   /** `groupId/id` → the message as it was shown last. The store has only what an edit made of it. */
   readonly #kept = new Map<string, KnownMessage>();
@@ -28,36 +38,37 @@ export class EventView implements Surroundings {
   }
 
   /** Reads what was said last, so that later changes of it can say what they change. Call it before the client connects. */
-  recall(): this {
+  async recall(): Promise<this> {
     const client = this.#client;
     for (const conversation of this.#active()) {
-      for (const { message } of client.history(conversation, { limit: KEPT_FROM_BEFORE })) {
+      for (const { message } of await client.history(conversation, { limit: KEPT_FROM_BEFORE })) {
         if (message.gap === undefined && !message.deleted) this.#keep(conversation.id, message.id, message);
       }
     }
     return this;
   }
 
-  get account(): string {
-    return this.#client.account;
-  }
-
   /** The line for an event, or null where there is nothing to tell. */
-  line(event: ClientEvent): string | null {
-    const text = eventText(event, this);
+  async line(event: ClientEvent): Promise<string | null> {
+    const meant = meantBy(event);
+    const around = this.#around(meant === null ? null : await this.#message(meant));
+    const text = eventText(event, around);
     if (event.type === "MsgCreated") this.#keep(event.groupId, event.id, event);
     if (event.type === "MsgEdited") this.#keep(event.groupId, event.target, event);
     return text;
   }
 
   /** The line for a stored message. */
-  historyLine(conversation: Conversation, entry: HistoryEntry): string {
-    return historyText(conversation.ref, entry, this);
+  async historyLine({ ref }: Pick<ConversationInfo, "ref">, entry: HistoryEntry): Promise<string> {
+    const { replyTo } = entry.message;
+    const { groupId } = ref;
+    const meant = replyTo === undefined ? null : await this.#message({ groupId, id: replyTo });
+    return historyText(ref, entry, this.#around(meant));
   }
 
   /** A conversation's name, with its short id where another one is called the same. */
-  label(conversation: Conversation): string {
-    return labelText(conversation.ref, this);
+  label({ ref }: Pick<ConversationInfo, "ref">): string {
+    return labelText(ref, this.#around(null));
   }
 
   shortId({ group, groupId }: Pick<ConversationRef, "group" | "groupId">): string | null {
@@ -70,21 +81,28 @@ export class EventView implements Surroundings {
     return groupId.slice(0, digits);
   }
 
-  message(groupId: string, id: string): KnownMessage | null {
-    const kept = this.shownMessage(groupId, id);
-    if (kept !== null) return kept;
-    const conversation = this.#client.conversations().find((conversation) => conversation.id === groupId);
-    if (conversation === undefined) return null;
-    const entries = this.#client.history(conversation, { limit: LOOK_BACK });
-    const found = entries.find(({ message }) => message.id === id)?.message;
-    return found === undefined || found.deleted || found.gap !== undefined ? null : found;
+  /** @param meant the message that a reply or a reaction means */
+  #around(meant: KnownMessage | null): Surroundings {
+    return {
+      account: this.#client.account,
+      shortId: (where) => this.shortId(where),
+      message: () => meant,
+      shownMessage: (groupId, id) => this.#kept.get(`${groupId}/${id}`) ?? null,
+    };
   }
 
-  shownMessage(groupId: string, id: string): KnownMessage | null {
-    return this.#kept.get(`${groupId}/${id}`) ?? null;
+  async #message({ groupId, id }: MessageName): Promise<KnownMessage | null> {
+    const kept = this.#kept.get(`${groupId}/${id}`);
+    if (kept !== undefined) return kept;
+    try {
+      const found = await this.#client.message({ groupId }, id);
+      return found === null || found.deleted || found.gap !== undefined ? null : found;
+    } catch {
+      return null; // the client has ended meanwhile
+    }
   }
 
-  #active(): Conversation[] {
+  #active(): Viewed[] {
     return this.#client.conversations().filter(({ isOpen }) => isOpen);
   }
 
@@ -94,4 +112,17 @@ export class EventView implements Surroundings {
     this.#kept.set(key, { from, text: text.slice(0, MAX_KEPT_CHARACTERS) });
     if (this.#kept.size > MAX_KEPT) this.#kept.delete(this.#kept.keys().next().value!);
   }
+}
+
+/** Which message. */
+interface MessageName {
+  readonly groupId: GroupId;
+  readonly id: string;
+}
+
+/** The message whose beginning stands in the line for an event. */
+function meantBy(event: ClientEvent): MessageName | null {
+  if (event.type === "Reaction") return { groupId: event.groupId, id: event.target };
+  if (event.type !== "MsgCreated" || event.replyTo === undefined) return null;
+  return { groupId: event.groupId, id: event.replyTo };
 }

@@ -1,6 +1,12 @@
 /** The client's composition root for commands: profile, SQLite store, crypto provider, TCP, network addresses, system clock. */
 
-import { type AronaClient, type ClientEvent, denoNetworkMonitor, openClient } from "../client/mod.ts";
+import {
+  type AronaClient,
+  type ChatClient,
+  type ClientEvent,
+  denoNetworkMonitor,
+  openClient,
+} from "../client/mod.ts";
 import { openProfileStore, type ProfileStore } from "../client/store/mod.ts";
 import {
   type Clock,
@@ -34,7 +40,7 @@ const NOTHING_REGISTERED = [
 
 /** A client that a command works with. Disposing closes it and its profile in good order. */
 export interface OpenedClient extends AsyncDisposable {
-  readonly client: AronaClient;
+  readonly client: ChatClient;
   readonly profile: string;
   /** Whether this command made the profile. */
   readonly created: boolean;
@@ -50,7 +56,7 @@ export interface OpenOptions {
   /** Whether a profile that does not exist is made. @default true */
   readonly make?: boolean;
   /** Gets the client before it connects. */
-  readonly onOpen?: (client: AronaClient) => void;
+  readonly onOpen?: (client: ChatClient) => Promise<void> | void;
   /** Hears every event from the first on. */
   readonly onEvent?: (event: ClientEvent) => void;
 }
@@ -88,7 +94,7 @@ export async function openProfile(context: CommandContext, options: OpenOptions 
       invite: settings.text("invite"),
     });
     client.on("Fault", ({ reason }) => context.output.note(`Something went wrong meanwhile: ${reason}`));
-    options.onOpen?.(client);
+    await options.onOpen?.(client);
     if (options.onEvent) client.onAny(options.onEvent);
     await connect(client, { context, options, created: store.created });
     signal.throwIfAborted();
@@ -115,7 +121,7 @@ export async function openProfile(context: CommandContext, options: OpenOptions 
 
 /** A further device cannot renew its certificates by itself. */
 function tellCertificateEnd(
-  client: AronaClient,
+  client: ChatClient,
   { context, profile, nowMs }: { context: CommandContext; profile: string; nowMs: number },
 ): void {
   if (client.isPrimary || client.certificateEndsMs - nowMs > CERTIFICATE_NOTICE_MS) return;
@@ -127,7 +133,7 @@ function tellCertificateEnd(
 }
 
 async function connect(
-  client: AronaClient,
+  client: ChatClient,
   { context, options, created }: { context: CommandContext; options: OpenOptions; created: boolean },
 ): Promise<void> {
   const { connect = "must", patient = false } = options;

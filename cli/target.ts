@@ -1,6 +1,6 @@
 /** What a command's TARGET stands for: `#channel`, `@account`, or the name or id of a group. */
 
-import { type AronaClient, type Conversation, type SuiteId, SUITES } from "../client/mod.ts";
+import { type ChatClient, type ConversationInfo, type SuiteId, SUITES } from "../client/mod.ts";
 import { isAronaError } from "../proto/mod.ts";
 import type { Settings } from "./config.ts";
 import { untilEnd } from "./ending.ts";
@@ -22,10 +22,10 @@ export function suiteOf(settings: Settings): SuiteId {
  * @throws {AronaError}
  */
 export async function resolveTarget(
-  client: AronaClient,
+  client: ChatClient,
   target: string,
   options: { suite: SuiteId; signal: AbortSignal },
-): Promise<Conversation> {
+): Promise<ConversationInfo> {
   if (/^[#@]/.test(target)) return await untilEnd(client.resolve(target, options.suite), options.signal);
   return await findTarget(client, target, options.signal);
 }
@@ -36,10 +36,10 @@ export async function resolveTarget(
  * @throws {AronaError} `NOT_FOUND`
  */
 export async function findTarget(
-  client: AronaClient,
+  client: ChatClient,
   target: string,
   signal: AbortSignal,
-): Promise<Conversation> {
+): Promise<ConversationInfo> {
   await untilEnd(client.caughtUp(), signal);
   try {
     return client.find(target);
@@ -56,7 +56,7 @@ export async function findTarget(
 }
 
 /** Whether people mean this conversation by `target`: its name, its id, or the beginning of that as it is shown. */
-export function matches(conversation: Pick<Conversation, "title" | "id">, target: string): boolean {
+export function matches(conversation: Pick<ConversationInfo, "title" | "id">, target: string): boolean {
   return conversation.title === target || (SHORT_ID.test(target) && conversation.id.startsWith(target));
 }
 
@@ -66,24 +66,17 @@ export function accountOf(argument: string | undefined): string {
 }
 
 /** The client's fields that say where it is, for JSON. */
-export function conversationObject(conversation: Conversation): Record<string, unknown> {
-  const { group, groupId, kind } = conversation.ref;
-  const { members, suite, self, epoch } = conversation.group;
-  const accounts = new Set(members.map((member) => member.account)).size;
+export function conversationObject(conversation: ConversationInfo): Record<string, unknown> {
+  const { title, id, kind, people, suite, isAdmin, participation, epoch } = conversation;
   return {
     type: "Conversation",
-    group,
+    group: title,
     kind,
-    members: accounts,
+    members: people,
     suite: SUITES[suite].name,
-    admin: self.admin,
-    participation: conversation.participation,
+    admin: isAdmin,
+    participation,
     epoch,
-    groupId,
+    groupId: id,
   };
-}
-
-/** Whether any other person can get what is sent there. */
-export function hasOthers(client: AronaClient, conversation: Conversation): boolean {
-  return conversation.group.members.some((member) => member.fingerprint !== client.fingerprint);
 }

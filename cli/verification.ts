@@ -1,6 +1,6 @@
 /** Whether somebody is who they were: the safety number, and the new one beside it where their identity has changed. */
 
-import type { AronaClient, Contact } from "../client/mod.ts";
+import type { ChatClient, Contact } from "../client/mod.ts";
 import { type AronaError, isAronaError } from "../proto/mod.ts";
 import { untilEnd } from "./ending.ts";
 import { CommandFailure, usageFailure } from "./failure.ts";
@@ -27,7 +27,7 @@ export interface Verification {
  * @throws {AronaError | CommandFailure} `NOT_FOUND` for somebody whom neither knows
  */
 export async function lookUpPerson(
-  client: AronaClient,
+  client: ChatClient,
   account: string,
   options: { signal: AbortSignal; note: (text: string) => void },
 ): Promise<Contact> {
@@ -63,11 +63,11 @@ export async function lookUpPerson(
 }
 
 /** What to show of a person. */
-export function verificationOf(client: AronaClient, contact: Contact): Verification {
+export async function verificationOf(client: ChatClient, contact: Contact): Promise<Verification> {
   const { account, fingerprint, verified, pending } = contact;
-  const now = { account, fingerprint, verified, safetyNumber: client.safetyNumber(contact) };
+  const now = { account, fingerprint, verified, safetyNumber: await client.safetyNumber(contact) };
   if (pending === undefined) return now;
-  const safetyNumber = client.safetyNumber({ ...contact, ...pending });
+  const safetyNumber = await client.safetyNumber(pending);
   return { ...now, pending: { safetyNumber, fingerprint: pending.fingerprint } };
 }
 
@@ -77,7 +77,11 @@ export function verificationOf(client: AronaClient, contact: Contact): Verificat
  * @param prefix how its fingerprint has to begin; null for whichever waits
  * @throws {AronaError | CommandFailure} where none waits, or another one
  */
-export function acceptPending(client: AronaClient, contact: Contact, prefix: string | null): Contact {
+export async function acceptPending(
+  client: ChatClient,
+  contact: Contact,
+  prefix: string | null,
+): Promise<Contact> {
   const { account, pending } = contact;
   if (prefix !== null && pending !== undefined && !pending.fingerprint.startsWith(prefix)) {
     throw new CommandFailure(
@@ -88,7 +92,7 @@ export function acceptPending(client: AronaClient, contact: Contact, prefix: str
       { hint: `Compare again: \`arona verify ${account}\`.` },
     );
   }
-  return client.verify(account, { accept: true });
+  return await client.verify(account, { accept: true });
 }
 
 /** The beginning of a fingerprint as people write it. @throws {CommandFailure} usage */

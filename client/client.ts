@@ -10,6 +10,7 @@ import {
   connectSecure,
   createAuth,
   type CryptoProvider,
+  type DeviceId,
   type DiscoveryDocument,
   equalBytes,
   type Fingerprint,
@@ -29,6 +30,7 @@ import {
 import { Contacts } from "./contacts.ts";
 import { type DeviceInfo, type DeviceOffer, Devices } from "./devices.ts";
 import { type ClientContext, randomId } from "./context.ts";
+import { type ChatClient, findConversation, groupIdOf, type MemberInfo, type Where } from "./chat_client.ts";
 import { type Conversation, loadConversations } from "./conversation.ts";
 import {
   decodeKnownRelay,
@@ -42,7 +44,7 @@ import {
 } from "./discovery/mod.ts";
 import { type ClientEvent, type ClientEventType, EventHub, type EventOf, statusEvent } from "./events.ts";
 import { type Content, createGroupEngine, MANDATORY_SUITE, type Member, type SuiteId } from "./groups/mod.ts";
-import { type HistoryEntry, readHistory } from "./history.ts";
+import { type HistoryEntry, readHistory, readMessage, type StoredMessage } from "./history.ts";
 import {
   certificatesEndMs,
   certificatesNeedRenewal,
@@ -52,6 +54,7 @@ import {
   encodeIdentity,
   localDevice,
   type LocalIdentity,
+  type PublicIdentity,
   renewCertificates,
   safetyNumber,
 } from "./identity/mod.ts";
@@ -84,18 +87,6 @@ export interface ClientOptions {
   username?: string;
   /** Invite code, for the first login at an invite-only relay. */
   invite?: string;
-}
-
-/** A member of a conversation as shown to people. */
-export interface MemberInfo {
-  readonly account: string;
-  readonly fingerprint: string;
-  readonly device: string;
-  readonly admin: boolean;
-  readonly verified: boolean;
-  readonly identityChanged: boolean;
-  /** As the relay says; null while offline. */
-  readonly online: boolean | null;
 }
 
 /** Opens a profile's client without connecting yet. @throws {AronaError} `USAGE`, `WRONG_RELAY`, `CORRUPT_STORE` */
@@ -134,8 +125,8 @@ export async function openClient(options: ClientOptions): Promise<AronaClient> {
   return new AronaClient({ ...options, dial: boundedDial(options.dial, clock), clock, identity, relay });
 }
 
-/** A person's client on one device. Made by {@link openClient}. */
-export class AronaClient {
+/** A person's client on one device, in this thread. Made by {@link openClient}. */
+export class AronaClient implements ChatClient {
   readonly #options: ClientOptions & { clock: Clock; identity: LocalIdentity };
   readonly #hub = new EventHub();
   readonly #context: ClientContext;
@@ -237,7 +228,7 @@ export class AronaClient {
     return this.#context.fingerprint;
   }
 
-  get deviceId(): string {
+  get deviceId(): DeviceId {
     return this.#context.device.device;
   }
 
@@ -317,27 +308,7 @@ export class AronaClient {
    * @throws {AronaError} `NOT_FOUND`; `CONFLICT` where two groups have the name
    */
   find(target: string): Conversation {
-    const active = this.conversations().filter((conversation) => conversation.isOpen);
-    const matches = active.filter((conversation) =>
-      conversation.title === target || conversation.id === target
-    );
-    if (matches.length === 1) return matches[0];
-    if (matches.length > 1) {
-      throw new AronaError(
-        "CONFLICT",
-        `Cannot tell which group ${JSON.stringify(target)} is: there are several`,
-        {
-          hint: `Use the id: ${matches.map((match) => match.id).join(", ")}.`,
-        },
-      );
-    }
-    throw new AronaError(
-      "NOT_FOUND",
-      `Cannot find ${JSON.stringify(target)}: you are in no such conversation`,
-      {
-        hint: "See `arona groups`.",
-      },
-    );
+    return findConversation(this.conversations(), target);
   }
 
   /** Finds the conversation, joins the channel or opens the direct message. @throws {AronaError} */
@@ -369,41 +340,41 @@ export class AronaClient {
   }
 
   /** Adds an account to a group. @throws {AronaError} `NOT_FOUND`, `POLICY`, `IDENTITY_CHANGED` */
-  invite(conversation: Conversation, account: string): Promise<void> {
-    return this.#membership.invite(conversation, parseAccountName(account));
+  invite(where: Where, account: string): Promise<void> {
+    return this.#membership.invite(this.#at(where), parseAccountName(account));
   }
 
   /** Removes an account; needs to be an admin. @throws {AronaError} `POLICY`, `NOT_FOUND` */
-  remove(conversation: Conversation, account: string): Promise<void> {
-    return this.#membership.remove(conversation, account, { ban: false });
+  remove(where: Where, account: string): Promise<void> {
+    return this.#membership.remove(this.#at(where), account, { ban: false });
   }
 
   /** Removes an account and keeps it out; needs to be an admin. */
-  ban(conversation: Conversation, account: string): Promise<void> {
-    return this.#membership.remove(conversation, account, { ban: true });
+  ban(where: Where, account: string): Promise<void> {
+    return this.#membership.remove(this.#at(where), account, { ban: true });
   }
 
   /** Makes an account an admin, or takes that away; needs to be an admin. */
-  setAdmin(conversation: Conversation, account: string, admin: boolean): Promise<void> {
-    return this.#membership.setAdmin(conversation, account, admin);
+  setAdmin(where: Where, account: string, admin: boolean): Promise<void> {
+    return this.#membership.setAdmin(this.#at(where), account, admin);
   }
 
   /** Leaves a group or channel. */
-  leave(conversation: Conversation): Promise<void> {
-    return this.#membership.leave(conversation);
+  leave(where: Where): Promise<void> {
+    return this.#membership.leave(this.#at(where));
   }
 
   /** Renews this device's keys in a group (post-compromise security). */
-  renewKeys(conversation: Conversation): Promise<void> {
-    return this.#membership.change(conversation, () => Promise.resolve({ change: { kind: "update" } }));
+  renewKeys(where: Where): Promise<void> {
+    return this.#membership.change(this.#at(where), () => Promise.resolve({ change: { kind: "update" } }));
   }
 
   /** Sends text. @throws {AronaError} `TOO_LARGE` over 16 KiB, `IDENTITY_CHANGED`, `FORBIDDEN`, `QUOTA` */
-  send(conversation: Conversation, text: string, options: { replyTo?: string } = {}): Sending {
+  send(where: Where, text: string, options: { replyTo?: string } = {}): Sending {
     assertText(text);
     const { replyTo } = options;
     return this.#outbox.send(
-      conversation,
+      this.#at(where),
       this.#content(
         replyTo === undefined ? { kind: "text", text } : { kind: "reply", text, target: replyTo },
       ),
@@ -411,48 +382,55 @@ export class AronaClient {
   }
 
   /** Replaces the text of an own message. */
-  edit(conversation: Conversation, target: string, text: string): Sending {
+  edit(where: Where, target: string, text: string): Sending {
     assertText(text);
-    return this.#outbox.send(conversation, this.#content({ kind: "edit", target, text }));
+    return this.#outbox.send(this.#at(where), this.#content({ kind: "edit", target, text }));
   }
 
   /** Takes back an own message. */
-  delete(conversation: Conversation, target: string): Sending {
-    return this.#outbox.send(conversation, this.#content({ kind: "delete", target }));
+  delete(where: Where, target: string): Sending {
+    return this.#outbox.send(this.#at(where), this.#content({ kind: "delete", target }));
   }
 
   /** Adds a reaction to a message, or takes it back. */
-  react(conversation: Conversation, target: string, emoji: string, removed = false): Sending {
-    return this.#outbox.send(conversation, this.#content({ kind: "reaction", target, emoji, removed }));
+  react(where: Where, target: string, emoji: string, removed = false): Sending {
+    return this.#outbox.send(this.#at(where), this.#content({ kind: "reaction", target, emoji, removed }));
   }
 
   /** Tells who is connected now that this person types, or no longer does. */
-  typing(conversation: Conversation, typing: boolean): Promise<void> {
-    return this.#outbox.sendEphemeral(conversation, this.#content({ kind: "typing", typing }));
+  typing(where: Where, typing: boolean): Promise<void> {
+    return this.#outbox.sendEphemeral(this.#at(where), this.#content({ kind: "typing", typing }));
   }
 
   /** Tells the others up to which message this person has read. */
-  markRead(conversation: Conversation, target: string): Sending {
-    return this.#outbox.send(conversation, this.#content({ kind: "read", target }));
+  markRead(where: Where, target: string): Sending {
+    return this.#outbox.send(this.#at(where), this.#content({ kind: "read", target }));
   }
 
   /** The same up to the newest message of somebody else. @returns null where they know already */
-  markAllRead(conversation: Conversation): Sending | null {
+  markAllRead(where: Where): Sending | null {
     const { store, fingerprint } = this.#context;
-    const newest = this.history(conversation, { limit: READ_LOOK_BACK }).findLast(({ message }) =>
+    const newest = this.history(where, { limit: READ_LOOK_BACK }).findLast(({ message }) =>
       message.gap === undefined && message.fingerprint !== fingerprint
     );
-    if (newest === undefined || newest.sequence <= readUpTo(store, conversation.id, fingerprint)) return null;
-    return this.markRead(conversation, newest.message.id);
+    if (newest === undefined) return null;
+    if (newest.sequence <= readUpTo(store, groupIdOf(where), fingerprint)) return null;
+    return this.markRead(where, newest.message.id);
   }
 
   /** The newest `limit` messages before the sequence number `before`, oldest first. */
-  history(conversation: Conversation, options: { before?: number; limit: number }): HistoryEntry[] {
-    return readHistory(this.#context.store, conversation.id, options);
+  history(where: Where, options: { before?: number; limit: number }): HistoryEntry[] {
+    return readHistory(this.#context.store, groupIdOf(where), options);
+  }
+
+  /** One message as it is kept; null where it is not. */
+  message(where: Where, id: string): StoredMessage | null {
+    return readMessage(this.#context.store, groupIdOf(where), id);
   }
 
   /** The members as MLS has them, with what the relay says of their presence. */
-  async members(conversation: Conversation): Promise<MemberInfo[]> {
+  async members(where: Where): Promise<MemberInfo[]> {
+    const conversation = this.#at(where);
     const present: RelayMember[] | null = this.online
       ? await this.#connectedApi().members(conversation.id).catch(() => null)
       : null;
@@ -511,9 +489,9 @@ export class AronaClient {
   }
 
   /** 60 digits that both people see alike when nobody is between them. */
-  safetyNumber(contact: Contact): string {
+  safetyNumber({ identityKey }: Pick<PublicIdentity, "identityKey">): string {
     const { crypto } = this.#context;
-    return safetyNumber(crypto, this.#options.identity.identityKey, contact.identityKey);
+    return safetyNumber(crypto, this.#options.identity.identityKey, identityKey);
   }
 
   /** Marks a person as verified, or accepts an identity that has changed. */
@@ -521,6 +499,15 @@ export class AronaClient {
     const contact = this.#context.contacts.verify(parseAccountName(account), options);
     this.#outbox.resume(); // what had waited for this decision
     return contact;
+  }
+
+  /** @throws {AronaError} `NOT_FOUND` */
+  #at(where: Where): Conversation {
+    const conversation = this.#context.conversations.get(groupIdOf(where));
+    if (conversation !== undefined) return conversation;
+    throw new AronaError("NOT_FOUND", "Cannot find the conversation: this device was never in it", {
+      hint: "See `arona groups`.",
+    });
   }
 
   #content<T extends Omit<Content, "id" | "sentAtMs">>(content: T): Content {

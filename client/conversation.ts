@@ -12,8 +12,9 @@ import {
   parseDeviceId,
   utf8,
 } from "../proto/mod.ts";
+import type { ConversationInfo, Participation } from "./chat_client.ts";
 import type { ConversationRef } from "./events.ts";
-import type { Group, GroupEngine } from "./groups/mod.ts";
+import type { Group, GroupEngine, GroupKind, SuiteId } from "./groups/mod.ts";
 import { Mutex } from "./session/mutex.ts";
 import type { Store, StoreWriter } from "./store/mod.ts";
 
@@ -21,8 +22,6 @@ import type { Store, StoreWriter } from "./store/mod.ts";
 const RECORD_VERSION = 2;
 const MAX_STATE_BYTES = 64 * 1024 * 1024;
 
-/** Whether this device still takes part, and if not, why. `stuck`: it has lost the group's state and is on its way in again. */
-export type Participation = "member" | "left" | "removed" | "stuck";
 const PARTICIPATIONS: readonly Participation[] = ["member", "left", "removed", "stuck"];
 
 /** An own commit that the relay has not confirmed yet. */
@@ -36,7 +35,7 @@ export interface PendingCommit {
 }
 
 /** A conversation in memory. Change `group` only inside `mutex`, and save it in the same transaction as what came of it. */
-export class Conversation {
+export class Conversation implements ConversationInfo {
   /** Guards the MLS state: encrypting, decrypting, committing. */
   readonly mutex = new Mutex();
   /** Lets one own change of membership run at a time. */
@@ -78,6 +77,27 @@ export class Conversation {
 
   get ref(): ConversationRef {
     return { group: this.title, groupId: this.id, kind: this.group.kind };
+  }
+
+  get kind(): GroupKind {
+    return this.group.kind;
+  }
+
+  get suite(): SuiteId {
+    return this.group.suite;
+  }
+
+  get epoch(): number {
+    return this.group.epoch;
+  }
+
+  /** Counted over the members of the group: with many of them it is not for every message. */
+  get people(): number {
+    return new Set(this.group.members.map(({ account }) => account)).size;
+  }
+
+  get isAdmin(): boolean {
+    return this.group.self.admin;
   }
 
   /** @throws {AronaError} `FORBIDDEN` where this device no longer takes part */

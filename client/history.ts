@@ -88,6 +88,14 @@ export function placeOf(reader: StoreReader, group: GroupId, id: string): number
   return place === null ? null : Number(fromUtf8(place));
 }
 
+/** The message `id` as it is kept; null where it is not. */
+export function readMessage(store: Store, group: GroupId, id: string): StoredMessage | null {
+  const sequence = placeOf(store, group, id);
+  if (sequence === null) return null;
+  const [entry] = readHistory(store, group, { before: sequence + 1, limit: 1 });
+  return entry?.sequence === sequence ? entry.message : null;
+}
+
 /** The newest `limit` messages before the sequence number `before`, oldest first. */
 export function readHistory(
   store: Store,

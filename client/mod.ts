@@ -1,7 +1,17 @@
 /** Arona's client: for the terminal, for commands, and for bots. */
 
-export { AronaClient, type ClientOptions, type MemberInfo, openClient } from "./client.ts";
-export { type Conversation, type Participation } from "./conversation.ts";
+export {
+  type Awaitable,
+  type ChatClient,
+  type ConversationInfo,
+  findConversation,
+  groupIdOf,
+  type MemberInfo,
+  type Participation,
+  type Where,
+} from "./chat_client.ts";
+export { AronaClient, type ClientOptions, openClient } from "./client.ts";
+export { type Conversation } from "./conversation.ts";
 export { type ClientEvent, type ClientEventType, type ConversationRef, type EventOf } from "./events.ts";
 export { type DeviceInfo, type DeviceOffer } from "./devices.ts";
 export { linkDevice, type LinkedDevice } from "./link_device.ts";

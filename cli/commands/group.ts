@@ -1,6 +1,6 @@
 /** `arona group …`: private groups, and who is in a group or channel. */
 
-import type { AronaClient, Conversation } from "../../client/mod.ts";
+import type { ChatClient, ConversationInfo } from "../../client/mod.ts";
 import { type CommandContext, type CommandSpec, PROFILE_OPTIONS } from "../command.ts";
 import { untilEnd } from "../ending.ts";
 
@@ -81,7 +81,7 @@ export const groupAdmin: CommandSpec = {
 async function change(
   context: CommandContext,
   step: {
-    act: (client: AronaClient, conversation: Conversation, user: string) => Promise<void>;
+    act: (client: ChatClient, conversation: ConversationInfo, user: string) => Promise<void>;
     done: (user: string, title: string) => string;
   },
 ): Promise<void> {

@@ -21,11 +21,10 @@ export const groups: CommandSpec = {
       .sort((a, b) => a.title < b.title ? -1 : 1);
     for (const conversation of conversations) {
       const object = conversationObject(conversation);
-      const suite = conversation.group.suite;
       const facts = [object.kind, `${object.members} members`, ...(object.admin ? ["admin"] : [])].join(", ");
       output.data(
         object,
-        `${view.label(conversation)}  ${facts}, suite 0x${suite.toString(16).padStart(4, "0")}`,
+        `${view.label(conversation)}  ${facts}, suite 0x${conversation.suite.toString(16).padStart(4, "0")}`,
       );
     }
     if (conversations.length === 0) {

@@ -29,8 +29,8 @@ export const history: CommandSpec = {
     const conversation = found.find(({ isOpen }) => isOpen) ?? found.at(-1)!;
     const limit = settings.number("count") ?? DEFAULT_COUNT;
     const view = new EventView(opened.client);
-    for (const entry of opened.client.history(conversation, { limit })) {
-      output.data(historyObject(conversation, entry), view.historyLine(conversation, entry));
+    for (const entry of await opened.client.history(conversation, { limit })) {
+      output.data(historyObject(conversation, entry), await view.historyLine(conversation, entry));
     }
   },
 };

@@ -26,7 +26,7 @@ export const send: CommandSpec = {
       throw usageFailure("Cannot send: the text is empty", "Write it after the target, or pipe it in.");
     }
     const { openProfile } = await import("../open_client.ts");
-    const { hasOthers, resolveTarget, suiteOf } = await import("../target.ts");
+    const { resolveTarget, suiteOf } = await import("../target.ts");
     await using opened = await openProfile(context);
     const { client, clock } = opened;
     const timeoutS = settings.number("timeout") ?? DEFAULT_TIMEOUT_S;
@@ -54,12 +54,12 @@ export const send: CommandSpec = {
         resolveTarget(opened.client, target, { suite: suiteOf(settings), signal }),
         late.promise,
       ]);
-      const sending = client.send(conversation, text);
+      const sending = await Promise.race([client.send(conversation, text), late.promise]);
       sentId = sending.id;
       await untilEnd(Promise.race([sending.accepted, late.promise]), signal);
       accepted = true;
       if (wanted !== "accepted") {
-        if (!hasOthers(client, conversation)) {
+        if (conversation.people < 2) {
           throw new CommandFailure(`Cannot deliver: nobody else is in ${target} yet`, {
             hint: "The relay took the message, but who joins later cannot read it.",
           });

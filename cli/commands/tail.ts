@@ -39,6 +39,7 @@ export const tail: CommandSpec = {
       { eventObject },
       { EventView },
       { ConnectionWatch },
+      { InTurn },
       clock,
     ] = await Promise.all([
       import("../open_client.ts"),
@@ -46,6 +47,7 @@ export const tail: CommandSpec = {
       import("../event_json.ts"),
       import("../event_view.ts"),
       import("../connection_watch.ts"),
+      import("../in_turn.ts"),
       io.clock(),
     ]);
     const watch = new ConnectionWatch((text) => output.note(text));
@@ -54,16 +56,21 @@ export const tail: CommandSpec = {
     let seen = 0;
     let listens = false;
     let view: InstanceType<typeof EventView> | null = null; // JSON does without
-    const onEvent = (event: ClientEvent) => {
-      if (event.type === "Status" && listens) watch.note(event);
-      const text = view === null ? "" : view.line(event);
+    const lines = new InTurn();
+    const print = async (event: ClientEvent) => {
+      const text = view === null ? "" : await view.line(event);
       if (seen >= count || !isShown(event, { target, all: settings.switch("all") })) return;
       if (text !== null) output.data(eventObject(event), text);
       if (event.type === "MsgCreated" && ++seen >= count) enough.resolve();
     };
     await using opened = await openProfile(context, {
-      onOpen: (client) => view = output.json ? null : new EventView(client).recall(),
-      onEvent,
+      onOpen: async (client) => {
+        if (!output.json) view = await new EventView(client).recall();
+      },
+      onEvent: (event) => {
+        if (event.type === "Status" && listens) watch.note(event);
+        lines.add(() => print(event));
+      },
     });
     const timeoutS = settings.number("timeout");
     const late = Promise.withResolvers<"late">();
@@ -82,6 +89,7 @@ export const tail: CommandSpec = {
         await Promise.race([enough.promise, watch.lost, ended(signal)]);
       };
       const outcome = await Promise.race([listen(), late.promise]);
+      await lines.settled();
       if (outcome === "late" && seen < count && count !== Infinity) {
         throw new CommandFailure(
           `Cannot wait any longer: ${seen} of ${count} messages came in ${timeoutS} s`,

@@ -34,9 +34,9 @@ export const verify: CommandSpec = {
     const { client } = opened;
     const account = accountOf(args[0]);
     let contact = await lookUpPerson(client, account, { signal, note: (text) => output.note(text) });
-    if (accept !== undefined) contact = verification.acceptPending(client, contact, prefix);
-    if (confirm) contact = client.verify(account, { accept: false });
-    const person = verificationOf(client, contact);
+    if (accept !== undefined) contact = await verification.acceptPending(client, contact, prefix);
+    if (confirm) contact = await client.verify(account, { accept: false });
+    const person = await verificationOf(client, contact);
     const { safetyNumber, fingerprint, verified, pending } = person;
     const changed = pending !== undefined;
     output.object({ type: "Verification", account, safetyNumber, verified, changed, fingerprint, pending });

@@ -1,9 +1,10 @@
 /** A line-by-line chat: lines in, lines out, no control of the screen. */
 
 import type {
-  AronaClient,
+  Awaitable,
+  ChatClient,
   ClientEvent,
-  Conversation,
+  ConversationInfo,
   Sending,
   StoredMessage,
   SuiteId,
@@ -11,8 +12,9 @@ import type {
 import { type Clock, isAronaError } from "../../proto/mod.ts";
 import { ended } from "../ending.ts";
 import { nameText } from "../event_text.ts";
-import { EventView } from "../event_view.ts";
+import type { EventView } from "../event_view.ts";
 import { CommandFailure, describeFailure, Interrupted } from "../failure.ts";
+import { InTurn } from "../in_turn.ts";
 import { nearest } from "../nearest.ts";
 import type { Output } from "../output.ts";
 import { PLAIN_COMMANDS } from "./commands.ts";
@@ -28,7 +30,9 @@ const RELAY_AWAY =
 
 /** What a chat works with. */
 export interface ChatOptions {
-  readonly client: AronaClient;
+  readonly client: ChatClient;
+  /** Has seen what the client has. */
+  readonly view: EventView;
   readonly clock: Clock;
   readonly output: Output;
   /** For groups that it creates. */
@@ -40,14 +44,14 @@ export interface ChatOptions {
 
 /** The state of one chat. */
 export class PlainChat {
-  readonly client: AronaClient;
+  readonly client: ChatClient;
   readonly clock: Clock;
   readonly output: Output;
   readonly suite: SuiteId;
   readonly readMarks: boolean;
   readonly signal: AbortSignal;
   /** Where typed text goes. */
-  current: Conversation | null = null;
+  current: ConversationInfo | null = null;
   /** Set by /quit. */
   finished = false;
   /** What could not be done. */
@@ -56,12 +60,12 @@ export class PlainChat {
   readonly #pending = new Set<Promise<void>>();
   /** Lines from before the beginning: what has waited at the relay comes while connecting. */
   #early: string[] | null = [];
-  #own = false;
+  readonly #lines = new InTurn();
   #toldKept = false;
 
   constructor(options: ChatOptions) {
     this.client = options.client;
-    this.view = new EventView(options.client).recall();
+    this.view = options.view;
     this.clock = options.clock;
     this.output = options.output;
     this.suite = options.suite;
@@ -72,15 +76,23 @@ export class PlainChat {
   /** Prints what happens; what this chat sends itself is on the screen already. */
   show(event: ClientEvent): void {
     if (event.type === "Status" && event.status === "online") this.#toldKept = false;
-    const text = this.view.line(event);
-    if (this.#own || this.signal.aborted || text === null) return;
-    if (["IdentityChanged", "DeviceAdded", "DeviceRemoved"].includes(event.type)) this.output.note(text);
-    else if (this.#early !== null) this.#early.push(text);
-    else this.output.line(text);
+    this.#lines.add(async () => {
+      const text = await this.view.line(event);
+      if (text === null || this.#isTypedHere(event) || this.signal.aborted) return;
+      if (["IdentityChanged", "DeviceAdded", "DeviceRemoved"].includes(event.type)) this.output.note(text);
+      else if (this.#early !== null) this.#early.push(text);
+      else this.output.line(text);
+    });
+  }
+
+  /** Nobody else uses this device meanwhile. */
+  #isTypedHere(event: ClientEvent): boolean {
+    return "own" in event && event.own && event.device === this.client.deviceId;
   }
 
   /** Goes into the only conversation there is; where there are more, it has to be said. */
-  begin(): void {
+  async begin(): Promise<void> {
+    await this.#lines.settled();
     this.#tellWhere();
     for (const line of this.#early ?? []) this.output.line(line);
     this.#early = null;
@@ -102,12 +114,13 @@ export class PlainChat {
   /** Handles one line; an error is told and the chat goes on. */
   async handle(line: string): Promise<void> {
     const input = parseInput(line);
+    await this.#lines.settled(); // what has happened before comes before the answer
     try {
       switch (input.kind) {
         case "empty":
           return;
         case "text":
-          return this.say(input.text);
+          return await this.say(input.text);
         case "command":
           return await this.#command(input.name, input.rest);
       }
@@ -123,6 +136,7 @@ export class PlainChat {
     const cancel = this.clock.schedule(LAST_WORDS_MS, () => resolve("late"));
     const outcome = await Promise.race([Promise.allSettled([...this.#pending]), late, ended(this.signal)]);
     cancel();
+    await this.#lines.settled();
     if (outcome === "late") {
       throw new CommandFailure(
         `Cannot finish: the relay did not take everything within ${LAST_WORDS_MS / 1000} s`,
@@ -134,29 +148,23 @@ export class PlainChat {
   }
 
   /** Sends text where the chat is. @throws {AronaError | CommandFailure} */
-  say(text: string, options: { replyTo?: string } = {}): void {
+  async say(text: string, options: { replyTo?: string } = {}): Promise<void> {
     const conversation = this.here();
     // Whoever answers has read what came before.
-    if (this.readMarks && conversation.group.kind === "dm") this.markRead(conversation);
-    this.track(() => this.client.send(conversation, text, options));
+    if (this.readMarks && conversation.kind === "dm") await this.markRead(conversation);
+    await this.track(this.client.send(conversation, text, options));
   }
 
   /** Tells the others that everything here was read. @returns false where they know already */
-  markRead(conversation: Conversation): boolean {
-    const marking = this.client.markAllRead(conversation);
-    if (marking !== null) this.track(() => marking);
+  async markRead(conversation: ConversationInfo): Promise<boolean> {
+    const marking = await this.client.markAllRead(conversation);
+    if (marking !== null) await this.track(marking);
     return marking !== null;
   }
 
   /** Remembers something on its way, so that its failure is told and the end waits for it. */
-  track(send: () => Sending): void {
-    this.#own = true;
-    let accepted: Promise<void>;
-    try {
-      ({ accepted } = send());
-    } finally {
-      this.#own = false;
-    }
+  async track(sending: Awaitable<Sending>): Promise<void> {
+    const { accepted } = await sending;
     if (!this.client.online && !this.#toldKept) {
       this.#toldKept = true;
       this.output.note("The relay is away: what you write is kept here until the relay is back.");
@@ -168,14 +176,14 @@ export class PlainChat {
   }
 
   /** The current conversation. @throws {CommandFailure} where there is none */
-  here(): Conversation {
+  here(): ConversationInfo {
     if (this.current?.isOpen) return this.current;
     throw new CommandFailure("Cannot do that: you are in no conversation", {
       hint: "/join #channel or /switch TARGET goes to one.",
     });
   }
 
-  go(conversation: Conversation): void {
+  go(conversation: ConversationInfo): void {
     this.current = conversation;
     this.tellCurrent();
   }
@@ -185,8 +193,8 @@ export class PlainChat {
   }
 
   /** The newest message here that `wanted` says yes to. @throws {CommandFailure} where there is none */
-  lastMessage(what: string, wanted: (message: StoredMessage) => boolean): StoredMessage {
-    const entries = this.client.history(this.here(), { limit: LOOK_BACK });
+  async lastMessage(what: string, wanted: (message: StoredMessage) => boolean): Promise<StoredMessage> {
+    const entries = await this.client.history(this.here(), { limit: LOOK_BACK });
     const found = entries.findLast(({ message }) =>
       message.gap === undefined && !message.deleted && wanted(message)
     );

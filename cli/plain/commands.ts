@@ -48,7 +48,7 @@ export const PLAIN_COMMANDS: readonly PlainCommand[] = [
       const [user, text] = firstWord(need(rest, "/msg @user TEXT"));
       const conversation = await resolveTarget(chat.client, `@${accountOf(user)}`, chat);
       if (text === "") return chat.go(conversation);
-      chat.track(() => chat.client.send(conversation, text));
+      await chat.track(chat.client.send(conversation, text));
       chat.current ??= conversation;
     },
   },
@@ -115,8 +115,8 @@ export const PLAIN_COMMANDS: readonly PlainCommand[] = [
     names: ["read"],
     usage: "",
     summary: "tell the others that you have read everything here",
-    run(chat) {
-      if (!chat.markRead(chat.here())) chat.output.note("They know already.");
+    async run(chat) {
+      if (!await chat.markRead(chat.here())) chat.output.note("They know already.");
     },
   },
   {
@@ -126,7 +126,9 @@ export const PLAIN_COMMANDS: readonly PlainCommand[] = [
     run(chat) {
       for (const conversation of chat.client.conversations()) {
         if (!conversation.isOpen) continue;
-        chat.output.line(`${conversation === chat.current ? "* " : "  "}${chat.view.label(conversation)}`);
+        chat.output.line(
+          `${conversation.id === chat.current?.id ? "* " : "  "}${chat.view.label(conversation)}`,
+        );
       }
     },
   },
@@ -135,7 +137,7 @@ export const PLAIN_COMMANDS: readonly PlainCommand[] = [
     usage: "",
     summary: "the relay's channels",
     async run(chat) {
-      for (const { name, members } of await untilEnd(chat.client.channels(), chat.signal)) {
+      for (const { name, members } of await untilEnd(Promise.resolve(chat.client.channels()), chat.signal)) {
         chat.output.line(`${nameText(name)}  ${members} members`);
       }
     },
@@ -144,11 +146,11 @@ export const PLAIN_COMMANDS: readonly PlainCommand[] = [
     names: ["history"],
     usage: "[N]",
     summary: "the newest messages here",
-    run(chat, rest) {
+    async run(chat, rest) {
       const limit = /^[1-9]\d{0,5}$/.test(rest) ? Number(rest) : DEFAULT_HISTORY;
       const here = chat.here();
-      for (const entry of chat.client.history(here, { limit })) {
-        chat.output.line(chat.view.historyLine(here, entry));
+      for (const entry of await chat.client.history(here, { limit })) {
+        chat.output.line(await chat.view.historyLine(here, entry));
       }
     },
   },
@@ -156,41 +158,43 @@ export const PLAIN_COMMANDS: readonly PlainCommand[] = [
     names: ["edit"],
     usage: "TEXT",
     summary: "replace your last message here",
-    run(chat, rest) {
+    async run(chat, rest) {
       const text = need(rest, "/edit TEXT");
-      const { id } = chat.lastMessage("message of yours", isOwn(chat));
+      const { id } = await chat.lastMessage("message of yours", isOwn(chat));
       const here = chat.here();
-      chat.track(() => chat.client.edit(here, id, text));
+      await chat.track(chat.client.edit(here, id, text));
     },
   },
   {
     names: ["delete"],
     usage: "",
     summary: "take back your last message here",
-    run(chat) {
-      const { id } = chat.lastMessage("message of yours", isOwn(chat));
+    async run(chat) {
+      const { id } = await chat.lastMessage("message of yours", isOwn(chat));
       const here = chat.here();
-      chat.track(() => chat.client.delete(here, id));
+      await chat.track(chat.client.delete(here, id));
     },
   },
   {
     names: ["react"],
     usage: "EMOJI",
     summary: "react to the last message of somebody else here",
-    run(chat, rest) {
+    async run(chat, rest) {
       const emoji = need(rest, "/react EMOJI");
-      const { id } = chat.lastMessage("message of somebody else", isNotOwn(chat));
+      const { id } = await chat.lastMessage("message of somebody else", isNotOwn(chat));
       const here = chat.here();
-      chat.track(() => chat.client.react(here, id, emoji));
+      await chat.track(chat.client.react(here, id, emoji));
     },
   },
   {
     names: ["reply", "r"],
     usage: "TEXT",
     summary: "reply to the last message of somebody else here",
-    run(chat, rest) {
+    async run(chat, rest) {
       const text = need(rest, "/reply TEXT");
-      chat.say(text, { replyTo: chat.lastMessage("message of somebody else", isNotOwn(chat)).id });
+      await chat.say(text, {
+        replyTo: (await chat.lastMessage("message of somebody else", isNotOwn(chat))).id,
+      });
     },
   },
   {
@@ -231,9 +235,9 @@ async function verify(chat: PlainChat, rest: string): Promise<void> {
   const account = accountOf(user);
   const prefix = digits === "" ? null : parseFingerprintPrefix(digits);
   let contact = await lookUpPerson(client, account, { signal, note: (text) => output.note(text) });
-  if (what === "accept") contact = acceptPending(client, contact, prefix);
-  if (what === "confirm") contact = client.verify(account, { accept: false });
-  const person = verificationOf(client, contact);
+  if (what === "accept") contact = await acceptPending(client, contact, prefix);
+  if (what === "confirm") contact = await client.verify(account, { accept: false });
+  const person = await verificationOf(client, contact);
   for (const line of verificationLines(client.account, person)) output.line(line);
   const { verified, pending } = person;
   if (pending !== undefined) {

@@ -2,6 +2,7 @@
 
 import type { CommandContext } from "../command.ts";
 import { ConnectionWatch } from "../connection_watch.ts";
+import { EventView } from "../event_view.ts";
 import { CommandFailure } from "../failure.ts";
 import { openProfile } from "../open_client.ts";
 import { suiteOf } from "../target.ts";
@@ -15,9 +16,10 @@ export async function runPlainChat(context: CommandContext): Promise<void> {
   const started: { chat?: PlainChat; connected?: true } = {};
   await using _opened = await openProfile(context, {
     patient: io.interactive,
-    onOpen: (client) => {
+    onOpen: async (client) => {
       started.chat = new PlainChat({
         client,
+        view: await new EventView(client).recall(),
         clock,
         output,
         suite: suiteOf(settings),
@@ -32,7 +34,7 @@ export async function runPlainChat(context: CommandContext): Promise<void> {
   });
   const chat = started.chat!;
   started.connected = true;
-  chat.begin();
+  await chat.begin();
   await readLines(chat, { context, watch });
   await chat.finish();
   if (chat.failures > 0 && !io.stdin.isTerminal && !signal.aborted) {

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { EventView } from "../../cli/event_view.ts";
-import type { ClientEvent, Conversation, HistoryEntry } from "../../client/mod.ts";
+import type { ClientEvent, ConversationInfo, HistoryEntry } from "../../client/mod.ts";
 import type { DeviceId, GroupId } from "../../proto/mod.ts";
 
 const A = `${"aa".repeat(4)}${"00".repeat(12)}` as GroupId;
 const B = `${"aa".repeat(5)}${"00".repeat(11)}` as GroupId;
 
-function conversation(title: string, id: GroupId, participation = "member"): Conversation {
+function conversation(title: string, id: GroupId, participation = "member"): ConversationInfo {
   const isOpen = participation === "member";
   return {
     title,
@@ -14,11 +14,16 @@ function conversation(title: string, id: GroupId, participation = "member"): Con
     participation,
     isOpen,
     ref: { group: title, groupId: id, kind: "group" },
-  } as Conversation;
+  } as ConversationInfo;
 }
 
-function viewOf(conversations: Conversation[], entries: HistoryEntry[] = []): EventView {
-  return new EventView({ account: "me", conversations: () => conversations, history: () => entries });
+function viewOf(conversations: ConversationInfo[], entries: HistoryEntry[] = []): EventView {
+  return new EventView({
+    account: "me",
+    conversations: () => conversations,
+    history: () => entries,
+    message: (_, id) => entries.find(({ message }) => message.id === id)?.message ?? null,
+  });
 }
 
 function stored(id: string, text: string): HistoryEntry {
@@ -41,34 +46,37 @@ function common(id: string) {
 
 const tail = (line: string | null) => line!.replace(/^..:.. \[plans\] /, "");
 
-Deno.test("an edit says what the message was when it was shown last", () => {
+Deno.test("an edit says what the message was when it was shown last", async () => {
   const view = viewOf([conversation("plans", A)]);
-  view.line(created("1", "helo"));
-  assert.equal(tail(view.line(edited("1", "hello"))), "alice edited “helo”: hello");
-  assert.equal(tail(view.line(edited("1", "hi"))), "alice edited “hello”: hi");
+  await view.line(created("1", "helo"));
+  assert.equal(tail(await view.line(edited("1", "hello"))), "alice edited “helo”: hello");
+  assert.equal(tail(await view.line(edited("1", "hi"))), "alice edited “hello”: hi");
   const deleted: ClientEvent = { type: "MsgDeleted", ...common("d"), from: "alice", target: "1" };
-  assert.equal(tail(view.line(deleted)), "alice deleted “hi”");
+  assert.equal(tail(await view.line(deleted)), "alice deleted “hi”");
 });
 
-Deno.test("an edit of a message from before this start says so where recall() has seen it, and else takes no guess", () => {
+Deno.test("an edit of a message from before this start says so where recall() has seen it, and else takes no guess", async () => {
   const log = [stored("1", "helo")];
-  const seen = viewOf([conversation("plans", A)], log).recall();
+  const seen = await viewOf([conversation("plans", A)], log).recall();
   log[0] = stored("1", "hello"); // the store has the new text when the event comes
-  assert.equal(tail(seen.line(edited("1", "hello"))), "alice edited “helo”: hello");
+  assert.equal(tail(await seen.line(edited("1", "hello"))), "alice edited “helo”: hello");
   const unseen = viewOf([conversation("plans", A)], log);
-  assert.equal(tail(unseen.line(edited("1", "hello"))), "alice edited an earlier message: hello");
+  assert.equal(tail(await unseen.line(edited("1", "hello"))), "alice edited an earlier message: hello");
 });
 
-Deno.test("a reply quotes the message meant, from the history too", () => {
+Deno.test("a reply quotes the message meant, from the history too", async () => {
   const view = viewOf([conversation("plans", A)], [stored("1", "tea?")]);
-  assert.equal(tail(view.line(created("2", "yes", { replyTo: "1" }))), "alice replies to alice “tea?”: yes");
   assert.equal(
-    tail(view.line(created("3", "no", { replyTo: "9" }))),
+    tail(await view.line(created("2", "yes", { replyTo: "1" }))),
+    "alice replies to alice “tea?”: yes",
+  );
+  assert.equal(
+    tail(await view.line(created("3", "no", { replyTo: "9" }))),
     "alice replies to an earlier message: no",
   );
 });
 
-Deno.test("names that clash have an id behind them, as long as it takes to tell them apart", () => {
+Deno.test("names that clash have an id behind them, as long as it takes to tell them apart", async () => {
   const one = conversation("plans", A);
   const two = conversation("plans", B);
   assert.equal(viewOf([one, conversation("tea", B)]).label(one), "plans");
@@ -76,5 +84,5 @@ Deno.test("names that clash have an id behind them, as long as it takes to tell 
   const view = viewOf([one, two]);
   assert.equal(view.label(one), `plans [${A.slice(0, 9)}]`);
   assert.equal(view.label(two), `plans [${B.slice(0, 9)}]`);
-  assert.match(view.line(created("1", "x"))!, /\[plans\] \[aaaaaaaa0\] alice: x$/);
+  assert.match((await view.line(created("1", "x")))!, /\[plans\] \[aaaaaaaa0\] alice: x$/);
 });
