@@ -65,7 +65,7 @@ import { READ_LOOK_BACK } from "./limits.ts";
 import { forgetSenders, readUpTo } from "./positions.ts";
 import { boundedDial } from "./session/bounded_dial.ts";
 import { type ConnectionState, Connector, type Dialled } from "./session/connector.ts";
-import { RelayLink } from "./session/link.ts";
+import { type LoginResult, RelayLink } from "./session/link.ts";
 import type { NetworkMonitor } from "./session/network_monitor.ts";
 import { RelayApi, type RelayMember } from "./session/relay_api.ts";
 import type { Store } from "./store/mod.ts";
@@ -554,15 +554,14 @@ export class AronaClient implements ChatClient {
           onClosed: (reason) => ended.resolve(reason),
         },
       });
+      const isHealing = this.#noteLogin(link.login);
       this.#api = new RelayApi(link);
-      const { stale } = link.login;
-      if (stale) await this.#inbox.restored();
       const session = { link, boot: connection.greeting.boot };
       const isBehind = await this.#catchUp(session);
-      await this.#membership.publishLastResorts({ replaceAll: stale });
+      await this.#membership.publishLastResorts({ replaceAll: isHealing });
       this.#session = session;
       ready.resolve();
-      this.#afterLogin(session, { isBehind });
+      this.#afterLogin(session, { isBehind, isHealing });
       return {
         ended: ended.promise,
         probe: (disturbance) => link.probe(disturbance),
@@ -595,7 +594,10 @@ export class AronaClient implements ChatClient {
   }
 
   /** What goes on by itself once a connection stands. */
-  #afterLogin(session: OutboxSession, { isBehind }: { isBehind: boolean }): void {
+  #afterLogin(
+    session: OutboxSession,
+    { isBehind, isHealing }: { isBehind: boolean; isHealing: boolean },
+  ): void {
     const { conversations } = this.#context;
     const { link } = session;
     this.#background(() => this.#membership.publishKeyPackages(link.login.keyPackages));
@@ -603,7 +605,12 @@ export class AronaClient implements ChatClient {
       this.#membership.maintain(conversation);
       this.#membership.rescue(conversation);
     }
-    if (link.login.stale) this.#background(() => this.#membership.enterUnknown());
+    if (isHealing) {
+      this.#background(async () => {
+        await this.#membership.enterUnknown();
+        this.#context.store.write((writer) => writer.delete("profile", "healing"));
+      });
+    }
     if (isBehind) {
       // Only now: what waits in the mailbox belongs to earlier epochs than what a sync would bring.
       this.#background(async () => {
@@ -662,23 +669,43 @@ export class AronaClient implements ChatClient {
       devicePublicKey: key.publicKey,
       devicePrivateKey: key.privateKey,
     });
-    const login = this.#countLogin();
-    if (store.get("profile", "registered") !== null) return { fields: { account, login }, blobs };
+    const ticket = this.#ticket();
+    if (store.get("profile", "registered") !== null) return { fields: { account, ticket }, blobs };
     const { identityKey } = this.#options.identity;
     const bits = connection.greeting.powBits;
     const { exporter } = connection;
     const pow = await solvePow(crypto, { exporter, account, identityKey, bits }, { signal });
-    return { fields: { account, login, register: { pow, invite: this.#options.invite } }, blobs };
+    return { fields: { account, ticket, register: { pow, invite: this.#options.invite } }, blobs };
   }
 
-  /** The number of the next login: on the disk before the relay hears of it, so that it never hears the same one twice. */
-  #countLogin(): number {
-    return this.#context.store.write((writer) => {
-      const last = writer.get("profile", "logins");
-      const next = (last === null ? 0 : Number(fromUtf8(last))) + 1;
-      writer.put("profile", "logins", utf8(String(next)));
-      return next;
+  /** What shows the relay how old these files are. An earlier version counted its logins, and so did the relay. */
+  #ticket(): string {
+    const { store } = this.#context;
+    const ticket = store.get("profile", "ticket");
+    if (ticket !== null) return fromUtf8(ticket);
+    const logins = store.get("profile", "logins");
+    return logins === null ? "" : `${fromUtf8(logins)}.`;
+  }
+
+  /**
+   * Writes down what the relay has said of these files, before anything else is sent: from here on they count as the newest. Where they
+   * are an older copy, every conversation's state is given up by the same transaction; what is left to do then is on the disk until it is
+   * done.
+   *
+   * @returns whether they were an older copy, now or before, and something is left to do
+   */
+  #noteLogin({ stale, ticket }: LoginResult): boolean {
+    const { store } = this.#context;
+    let report = () => {};
+    store.write((writer) => {
+      if (ticket !== null) writer.put("profile", "ticket", utf8(ticket));
+      writer.delete("profile", "logins");
+      if (!stale) return;
+      writer.put("profile", "healing", utf8("yes"));
+      report = this.#inbox.restored(writer);
     });
+    report();
+    return store.get("profile", "healing") !== null;
   }
 
   /**

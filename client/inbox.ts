@@ -176,12 +176,21 @@ export class Inbox {
     else await this.#dropPending(conversation, pending.hash);
   }
 
-  /** This device's files are an older copy of themselves: what they say of groups is over, and messages are missing. */
-  async restored(): Promise<void> {
-    for (const conversation of [...this.context.conversations.values()]) {
-      if (conversation.participation !== "member") continue;
-      await this.#comeBack(conversation, "this profile was put back from an older copy");
+  /**
+   * This device's files are an older copy of themselves: what they say of groups is over, and messages are missing.
+   *
+   * @returns reports it; call it once the transaction of `writer` stands
+   */
+  restored(writer: StoreWriter): () => void {
+    const reports: (() => void)[] = [];
+    for (const conversation of this.context.conversations.values()) {
+      if (!conversation.isOpen) continue;
+      conversation.participation = "stuck";
+      conversation.pending = null;
+      conversation.save(this.context.engine, writer);
+      reports.push(this.#writeGap(conversation, writer, "this profile was put back from an older copy"));
     }
+    return () => reports.forEach((report) => report());
   }
 
   /** Whether this device came to its epoch by another commit than the relay has in its log. */

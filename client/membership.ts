@@ -295,8 +295,13 @@ export class Membership {
       if (context.conversations.get(group)?.isOpen) continue;
       const known = SUITE_IDS.find((id) => id === suite);
       if (known === undefined) continue;
-      if (kind === "channel") await this.joinChannel(parseChannelName(name), known);
-      else await this.#askToReturn(group);
+      try {
+        if (kind === "channel") await this.joinChannel(parseChannelName(name), known);
+        else await this.#askToReturn(group);
+      } catch (error) {
+        // The others are entered all the same, unless it is the connection that has ended.
+        if (!isAronaError(error) || isAronaError(error, "CLOSED", "TIMEOUT")) throw error;
+      }
     }
   }
 

@@ -122,7 +122,7 @@ export const MAX_REVOKED_PER_ACCOUNT = 1_024;
 export const MAX_RENDEZVOUS = 4_096;
 /** One KeyPackage. */
 export const MAX_KEY_PACKAGE_BYTES = 65_536;
-/** How long the highest login numbers may be in memory only. */
+/** How long login tickets may be in memory only. */
 export const LOGINS_FLUSH_MS = 1_000;
 /** EVENT `keys_low` when a claim leaves fewer KeyPackages than this. */
 export const KEY_PACKAGES_LOW = 8;

@@ -18,6 +18,7 @@ import {
   type StoredLeaver,
   type StoredMember,
   type StoredRelayKey,
+  type StoredTickets,
   type StoredWelcome,
 } from "./store.ts";
 
@@ -65,7 +66,7 @@ export class MemoryRelayStore implements RelayStore {
   readonly #accounts = new Map<string, StoredAccount>();
   readonly #bans = new Map<string, StoredBan>();
   readonly #devices = new Map<DeviceId, StoredDevice>();
-  readonly #logins = new Map<DeviceId, number>();
+  readonly #tickets = new Map<DeviceId, StoredTickets>();
   readonly #revoked = new Map<DeviceId, AccountName>();
   readonly #invites = new Map<string, number>();
   readonly #keyPackages = new Map<DeviceId, Map<number, MemoryKeyPackages>>();
@@ -157,12 +158,12 @@ export class MemoryRelayStore implements RelayStore {
     this.#devices.set(device.device, device);
   }
 
-  loginOf(device: DeviceId): number {
-    return this.#logins.get(device) ?? 0;
+  ticketsOf(device: DeviceId): StoredTickets {
+    return this.#tickets.get(device) ?? { held: "", offered: "" };
   }
 
-  saveLogins(logins: ReadonlyMap<DeviceId, number>): void {
-    for (const [device, login] of logins) this.#logins.set(device, login);
+  saveTickets(tickets: ReadonlyMap<DeviceId, StoredTickets>): void {
+    for (const [device, both] of tickets) this.#tickets.set(device, both);
   }
 
   revokeDevice(leaver: StoredLeaver): void {

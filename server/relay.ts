@@ -390,7 +390,7 @@ function createServices(
     groups: new GroupDirectory(store, bus, recipients),
     leaves: new Leaves(clock),
     returns: new Returns(clock),
-    logins: new Logins({ store, clock, log }),
+    logins: new Logins({ store, clock, log, crypto }),
     linking: new Linking({ clock, recipients }),
     registration: new Registration({ store, clock, crypto }, limits.registration),
     rates: {

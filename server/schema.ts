@@ -34,6 +34,7 @@ import type { GroupKind } from "./store.ts";
 export const GROUP_SUITES: readonly number[] = [0x0052, 0x0051];
 
 const MAX_INVITE_CHARACTERS = 64;
+const MAX_TICKET_CHARACTERS = 64;
 const U32_MAX = 0xffff_ffff;
 // deno-lint-ignore no-control-regex -- control characters are what it looks for
 const CONTROL_CHARACTER = /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/u;
@@ -43,8 +44,8 @@ export interface AuthRequest {
   readonly id: number;
   readonly account: AccountName;
   readonly register: { readonly pow: string; readonly invite: string | null } | null;
-  /** Counted by the device. */
-  readonly login: number | null;
+  /** The last login ticket that the device has been given; empty before the first, null where it keeps none. */
+  readonly ticket: string | null;
   readonly blobs: readonly Uint8Array[];
 }
 
@@ -147,10 +148,11 @@ export function parseAuth(control: Control): AuthRequest {
   const id = parseRequestId(fields);
   const account = named(() => parseAccountName(fields.account));
   if (blobs.length !== 3) throw bad("blobs");
-  const login = fields.login === undefined
-    ? null
-    : integer(fields, "login", { min: 1, max: Number.MAX_SAFE_INTEGER });
-  if (fields.register === undefined) return { id, account, register: null, login, blobs };
+  const { ticket = null } = fields;
+  if (ticket !== null && (typeof ticket !== "string" || ticket.length > MAX_TICKET_CHARACTERS)) {
+    throw bad("ticket");
+  }
+  if (fields.register === undefined) return { id, account, register: null, ticket, blobs };
   const register = fields.register as ControlFields | null;
   if (typeof register !== "object" || register === null) throw bad("register");
   const { invite } = register;
@@ -158,7 +160,7 @@ export function parseAuth(control: Control): AuthRequest {
   if (invite !== undefined && (typeof invite !== "string" || invite.length > MAX_INVITE_CHARACTERS)) {
     throw bad("register.invite");
   }
-  return { id, account, register: { pow, invite: invite ?? null }, login, blobs };
+  return { id, account, register: { pow, invite: invite ?? null }, ticket, blobs };
 }
 
 /** @throws {AronaError} `BAD_REQUEST`, `TOO_LARGE` */

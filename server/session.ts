@@ -105,8 +105,8 @@ export async function openSession(
     if (!kept || identity === null || services.store.isBanned(identity)) { // taken back or banned this very moment
       throw new AronaError("AUTH_FAILED", "Cannot log in: the device was taken back or its account banned");
     }
-    const { login } = request;
-    return { session: new Session(services, connection, { device, login, authId: id }), pending };
+    const { ticket } = request;
+    return { session: new Session(services, connection, { device, ticket, authId: id }), pending };
   } catch (error) {
     if (!(error instanceof AronaError)) throw error;
     if (connection.closed) return endOf(error);
@@ -120,8 +120,8 @@ export async function openSession(
 /** A device that has proved itself, and what it said with its AUTH. */
 interface AuthenticatedLogin {
   readonly device: AuthenticatedDevice;
-  /** The number of this login, counted by the device; null where it does not count. */
-  readonly login: number | null;
+  /** The login ticket that it has shown; null where it keeps none. */
+  readonly ticket: string | null;
   readonly authId: number;
 }
 
@@ -134,6 +134,8 @@ export class Session implements Listener {
   readonly #objects = new ObjectAssembler();
   readonly #onStored: OnStored = (delivery, receipt) => this.#stored(delivery, receipt);
   #refusalsInRow = 0;
+  /** The ticket given with this login, until the device shows by another frame that it has it. */
+  #unconfirmed: string | null = null;
   #result: SessionResult | null = null;
 
   constructor(
@@ -243,7 +245,7 @@ export class Session implements Listener {
     await this.connection.close({ code: "SHUTTING_DOWN" });
   }
 
-  #attach({ device, login, authId }: AuthenticatedLogin): void {
+  #attach({ device, ticket: shown, authId }: AuthenticatedLogin): void {
     const { store, groups, leaves, returns, logins } = this.services;
     const { recipient } = this.caller;
     if (recipient.listener instanceof Session) recipient.listener.replaced();
@@ -251,6 +253,10 @@ export class Session implements Listener {
       if (!recipient.mailbox.holds(welcome.envelope)) recipient.mailbox.push(welcomeDelivery(store, welcome));
     }
     const { id: mailbox, next, backlog, gap } = recipient.mailbox.open();
+    const { stale, ticket } = shown === null
+      ? { stale: false, ticket: undefined }
+      : logins.begin(this.caller.device, shown);
+    this.#unconfirmed = ticket ?? null;
     const keyPackages = Object.fromEntries(store.keyPackageCounts(this.caller.device));
     this.#queueControl(FrameType.AUTH_OK, {
       id: authId,
@@ -260,7 +266,8 @@ export class Session implements Listener {
       next,
       backlog,
       gap,
-      stale: logins.isStale(this.caller.device, login),
+      stale,
+      ticket,
       keyPackages,
     }, []);
     this.connection.authenticated();
@@ -289,8 +296,10 @@ export class Session implements Listener {
   #handle(frame: Frame): Promise<void> | void {
     switch (frame.type) {
       case FrameType.MSG:
+        this.#confirmTicket();
         return this.#message(frame.body);
       case FrameType.ACK:
+        this.#confirmTicket();
         this.caller.recipient.mailbox.acknowledge(decodeDelivered(frame.body), this.#onStored);
         return this.#feed.acknowledged();
       case FrameType.OBJECT:
@@ -299,8 +308,17 @@ export class Session implements Listener {
         throw new AronaError("BAD_FRAME", "Cannot log in: the connection is logged in");
       default:
         // PING is answered by the connection; types that ask nothing are skipped.
-        if (frame.type >= FIRST_REQUEST_TYPE && frame.type <= LAST_REQUEST_TYPE) return this.#request(frame);
+        if (frame.type >= FIRST_REQUEST_TYPE && frame.type <= LAST_REQUEST_TYPE) {
+          this.#confirmTicket();
+          return this.#request(frame);
+        }
     }
+  }
+
+  #confirmTicket(): void {
+    if (this.#unconfirmed === null) return;
+    this.services.logins.confirm(this.caller.device, this.#unconfirmed);
+    this.#unconfirmed = null;
   }
 
   #message(body: Uint8Array): void {

@@ -79,6 +79,12 @@ export const RELAY_MIGRATIONS: readonly string[] = [
     number INTEGER PRIMARY KEY, kind TEXT NOT NULL, subject TEXT NOT NULL, at INTEGER NOT NULL, UNIQUE (kind, subject)
   ) STRICT;
   `,
+  `
+  ALTER TABLE devices ADD COLUMN held TEXT NOT NULL DEFAULT '';
+  ALTER TABLE devices ADD COLUMN offered TEXT NOT NULL DEFAULT '';
+  UPDATE devices SET held = login || '.' WHERE login > 0;
+  ALTER TABLE devices DROP COLUMN login;
+  `,
 ];
 
 const RELAY = { what: "relay database" };

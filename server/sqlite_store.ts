@@ -20,6 +20,7 @@ import type {
   StoredLeaver,
   StoredMember,
   StoredRelayKey,
+  StoredTickets,
   StoredWelcome,
 } from "./store.ts";
 
@@ -163,14 +164,15 @@ class SqliteRelayStore implements RelayStore {
     );
   }
 
-  loginOf(device: DeviceId): number {
-    return this.database.get("SELECT login FROM devices WHERE device = ?", device)?.login as number ?? 0;
+  ticketsOf(device: DeviceId): StoredTickets {
+    const row = this.database.get("SELECT held, offered FROM devices WHERE device = ?", device);
+    return { held: row?.held as string ?? "", offered: row?.offered as string ?? "" };
   }
 
-  saveLogins(logins: ReadonlyMap<DeviceId, number>): void {
+  saveTickets(tickets: ReadonlyMap<DeviceId, StoredTickets>): void {
     this.database.transaction(() => {
-      for (const [device, login] of logins) {
-        this.database.run("UPDATE devices SET login = ? WHERE device = ?", login, device);
+      for (const [device, { held, offered }] of tickets) {
+        this.database.run("UPDATE devices SET held = ?, offered = ? WHERE device = ?", held, offered, device);
       }
     });
   }

@@ -45,6 +45,14 @@ export interface StoredDevice {
   readonly deviceKey: Uint8Array;
 }
 
+/** Login tickets of a device (logins.ts); empty for none. */
+export interface StoredTickets {
+  /** The newest one that it has for sure. */
+  readonly held: string;
+  /** Given out since. */
+  readonly offered: string;
+}
+
 /** A member's device. */
 export interface StoredMember {
   readonly device: DeviceId;
@@ -170,9 +178,9 @@ export interface RelayStore {
   devicesOf(account: string): StoredDevice[];
   /** Adds a device or replaces its certificate and key. */
   saveDevice(device: StoredDevice): void;
-  /** The highest login number of a device; 0 where none was kept. */
-  loginOf(device: DeviceId): number;
-  saveLogins(logins: ReadonlyMap<DeviceId, number>): void;
+  /** The login tickets of a device; empty where none was kept. */
+  ticketsOf(device: DeviceId): StoredTickets;
+  saveTickets(tickets: ReadonlyMap<DeviceId, StoredTickets>): void;
   /**
    * Forgets a device, its KeyPackages and its Welcomes, and remembers its id. Every group that it is in keeps it as a leaver with the
    * statement, also where taking the newest commit back would make it a member again; a group without anybody else is forgotten.

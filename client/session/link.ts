@@ -56,8 +56,10 @@ export interface LoginResult {
   /** Deliveries that waited in the mailbox. */
   readonly backlog: number;
   readonly gap: boolean;
-  /** The relay has seen this login's number before: this device's files are an older copy. */
+  /** The device has shown an older ticket than it was given: its files are an older copy. */
   readonly stale: boolean;
+  /** To be on this device's disk before anything is sent, and shown at the next login; null where the relay gives none. */
+  readonly ticket: string | null;
   /** Unused KeyPackages on the relay, by suite. */
   readonly keyPackages: Readonly<Record<string, number>>;
 }
@@ -84,6 +86,7 @@ type InboxItem =
   | { kind: "end"; reason: AronaError };
 
 const PING_BODY = new Uint8Array(8);
+const MAX_TICKET_CHARACTERS = 64;
 
 /** One authenticated connection. */
 export class RelayLink {
@@ -442,7 +445,7 @@ function loginRefused(frame: Frame): AronaError {
 }
 
 function parseLogin(fields: ControlFields): LoginResult {
-  const { registered, next, backlog, gap, stale, keyPackages } = fields;
+  const { registered, next, backlog, gap, stale, ticket, keyPackages } = fields;
   if (!Number.isSafeInteger(next) || typeof keyPackages !== "object" || keyPackages === null) {
     throw new AronaError("BAD_FRAME", "Cannot log in: the relay's answer lacks fields");
   }
@@ -452,6 +455,7 @@ function parseLogin(fields: ControlFields): LoginResult {
     backlog: Number.isSafeInteger(backlog) ? backlog as number : 0,
     gap: gap === true,
     stale: stale === true,
+    ticket: typeof ticket === "string" && ticket.length <= MAX_TICKET_CHARACTERS ? ticket : null,
     keyPackages: keyPackages as Record<string, number>,
   };
 }

@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import type { Conversation } from "../../client/mod.ts";
 import { MemoryRelayStore } from "../../server/mod.ts";
-import { toHex } from "../../proto/mod.ts";
+import type { Store } from "../../client/store/mod.ts";
+import { AronaError, toHex } from "../../proto/mod.ts";
 import { copyStore } from "../helpers/copy_store.ts";
 import { inWorld, type Person, type World } from "../helpers/world.ts";
 
@@ -141,6 +142,84 @@ Deno.test("a profile that is put back from an older copy is found out, and every
     await restored.has("third");
   }));
 
+Deno.test("a profile that was put back and healed is a profile like any other from then on", () =>
+  inWorld(async (world) => {
+    const { alice, copies: [copy] } = await twoPeopleAndCopies(world, { copies: 1, laterLogins: 4 });
+    let restored = await world.person("bob", { store: copy });
+    await restored.until("to be back", () => restored.of("GroupCreated").length === 1);
+    await alice.says(alice.client.find("@bob"), "two");
+    await restored.hears("two");
+    for (let i = 0; i < 3; i++) {
+      restored = await world.restart(restored);
+      await restored.client.caughtUp();
+      await alice.says(alice.client.find("@bob"), `again ${i}`);
+      await restored.hears(`again ${i}`);
+      assert.deepEqual(restored.of("Gap"), []);
+      assert.equal(copy.get("profile", "healing"), null);
+    }
+    assert.deepEqual(historyOf(restored, restored.client.find("@alice")), [
+      "one",
+      "---",
+      "two",
+      "again 0",
+      "again 1",
+      "again 2",
+    ]);
+  }));
+
+Deno.test("a profile that was put back is found out however often it dies before it has written that down", () =>
+  inWorld(async (world) => {
+    const { alice, copies: [copy] } = await twoPeopleAndCopies(world, { copies: 1, laterLogins: 1 });
+    for (let i = 0; i < 3; i++) {
+      await assert.rejects(world.person("bob", { store: dyingAtTicket(copy) }), /dies/);
+      await world.people.get("bob")!.client.close();
+    }
+    const restored = await world.person("bob", { store: copy });
+    await restored.until("to be back", () => restored.of("GroupCreated").length === 1);
+    await alice.says(alice.client.find("@bob"), "two");
+    await restored.hears("two");
+    await restored.says(restored.client.find("@alice"), "mine");
+    await alice.hears("mine");
+    assert.deepEqual(historyOf(restored, restored.client.find("@alice")), ["one", "---", "two", "mine"]);
+    assert.deepEqual(alice.of("Gap"), []);
+  }));
+
+Deno.test("two older copies that are put back in turn are both found out, and so is the first when it comes again", () =>
+  inWorld(async (world) => {
+    const { alice, copies } = await twoPeopleAndCopies(world, { copies: 2, laterLogins: 1 });
+    for (const [i, store] of [copies[0], copies[1], copies[0]].entries()) {
+      const restored = await world.person("bob", { store });
+      await restored.until("to be back", () => restored.of("GroupCreated").length === 1);
+      assert.equal(restored.of("Gap")[0].reason, RESTORED);
+      await alice.says(alice.client.find("@bob"), `to copy ${i}`);
+      await restored.hears(`to copy ${i}`);
+      await restored.client.close();
+    }
+  }));
+
+Deno.test("a relay whose own disk was put back takes no profile for an older copy", () => {
+  const store = new MemoryRelayStore();
+  return inWorld(async (world) => {
+    const [alice, bob] = await people(world, "alice", "bob");
+    const device = bob.client.deviceId as Parameters<typeof store.ticketsOf>[0];
+    const direct = await alice.client.openDirect("bob");
+    await alice.says(direct, "one");
+    await bob.hears("one");
+    const earlier = store.ticketsOf(device);
+    let again = bob;
+    for (let i = 0; i < 3; i++) again = await world.restart(again);
+    await world.relay.stop();
+    store.saveTickets(new Map([[device, earlier]]));
+    await world.restartRelay();
+    for (let i = 0; i < 2; i++) {
+      await alice.says(direct, `two ${i}`);
+      await again.hears(`two ${i}`);
+      assert.deepEqual(again.of("Gap"), []);
+      again = await world.restart(again);
+    }
+  }, { store });
+});
+
 Deno.test("a profile that was only restarted is no older copy", () =>
   inWorld(async (world) => {
     const [alice, bob] = await people(world, "alice", "bob");
@@ -204,6 +283,46 @@ class ForgetfulStore extends MemoryRelayStore {
     const found = super.commits(...args);
     return this.logIsGone && found.commits.length > 0 ? { ...found, commits: [], gone: true } : found;
   }
+}
+
+/** Alice and bob with a message between them; copies of bob's profile, after which he logs in again and hears more. */
+async function twoPeopleAndCopies(
+  world: World,
+  options: { copies: number; laterLogins: number },
+): Promise<{ alice: Person; copies: Store[] }> {
+  const [alice, bob] = await people(world, "alice", "bob");
+  const direct = await alice.client.openDirect("bob");
+  await alice.says(direct, "one");
+  await bob.hears("one");
+  await bob.client.close();
+  const copies = Array.from({ length: options.copies }, () => copyStore(bob.store));
+  for (let i = 0; i < options.laterLogins; i++) {
+    const later = await world.restart(bob);
+    await alice.says(direct, `later ${i}`);
+    await later.hears(`later ${i}`);
+    await later.client.close();
+  }
+  return { alice, copies };
+}
+
+/** The same store, but what runs on it dies when it is to write a login ticket down. */
+function dyingAtTicket(store: Store): Store {
+  return {
+    get: (table, id) => store.get(table, id),
+    all: (table) => store.all(table),
+    readLog: (log, options) => store.readLog(log, options),
+    close: () => store.close(),
+    write: (action) =>
+      store.write((writer) =>
+        action({
+          ...writer,
+          put(table, id, row) {
+            if (id === "ticket") throw new AronaError("CLOSED", "Cannot go on: the process dies");
+            writer.put(table, id, row);
+          },
+        })
+      ),
+  };
 }
 
 function people(world: World, ...names: string[]): Promise<Person[]> {

@@ -81,6 +81,19 @@ Deno.test("migrate() counts the members of an earlier version as having accepted
   database.close();
 });
 
+Deno.test("migrate() takes the counted logins of an earlier version for tickets", () => {
+  const database = new DatabaseSync(":memory:");
+  migrate(database, RELAY_MIGRATIONS.slice(0, 4));
+  database.exec(`
+    INSERT INTO accounts VALUES ('alice', 'f');
+    INSERT INTO devices VALUES ('d', 'alice', x'01', x'02', 7), ('e', 'alice', x'01', x'02', 0);
+  `);
+  migrate(database);
+  const rows = database.prepare("SELECT held, offered FROM devices ORDER BY device").all();
+  assert.deepEqual(rows.map(({ held, offered }) => [held, offered]), [["7.", ""], ["", ""]]);
+  database.close();
+});
+
 Deno.test("migrate() refuses a database from a newer version and undoes a step that fails", () => {
   const database = new DatabaseSync(":memory:");
   assert.throws(() => migrate(database, ["CREATE TABLE a (x)", "CREATE TABLE a (y)"]));

@@ -83,12 +83,13 @@ export function relayStoreSuite(name: string, open: () => RelayStore): void {
     assert.equal(store.devicesOf("alice").length, 1);
   });
 
-  test("keeps the highest login number of a device, which a renewed certificate does not touch", (store) => {
+  test("keeps the login tickets of a device, which a renewed certificate does not touch", (store) => {
     registerAll(store);
-    assert.equal(store.loginOf(alice.device), 0);
-    store.saveLogins(new Map([[alice.device, 7], [bob.device, 2]]));
+    assert.deepEqual(store.ticketsOf(alice.device), { held: "", offered: "" });
+    const [ofAlice, ofBob] = [{ held: "7.a", offered: "8.b" }, { held: "", offered: "1.c" }];
+    store.saveTickets(new Map([[alice.device, ofAlice], [bob.device, ofBob]]));
     store.saveDevice({ ...store.device(alice.device)!, certificate: bytes(99) });
-    assert.deepEqual([store.loginOf(alice.device), store.loginOf(bob.device)], [7, 2]);
+    assert.deepEqual([store.ticketsOf(alice.device), store.ticketsOf(bob.device)], [ofAlice, ofBob]);
   });
 
   test("uses an invite up with the registration, or not at all", (store) => {
