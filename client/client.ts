@@ -140,7 +140,7 @@ export class AronaClient implements ChatClient {
   #api: RelayApi | null = null;
   /** The connection, once its login is done. */
   #session: OutboxSession | null = null;
-  #closing = false;
+  readonly #stopped = new AbortController();
 
   constructor(options: ClientOptions & { clock: Clock; identity: LocalIdentity; relay: KnownRelay }) {
     this.#options = options;
@@ -189,6 +189,7 @@ export class AronaClient implements ChatClient {
       get online() {
         return client.#api !== null && !client.#api.link.closed;
       },
+      stopped: this.#stopped.signal,
       background: (task) => this.#background(task),
     };
     this.#membership = new Membership(
@@ -214,7 +215,7 @@ export class AronaClient implements ChatClient {
       crypto,
       network: options.network,
       onState: (state) => {
-        if (!this.#closing) emit(statusEvent(state));
+        if (!this.#stopped.signal.aborted) emit(statusEvent(state));
       },
     });
   }
@@ -285,7 +286,7 @@ export class AronaClient implements ChatClient {
 
   /** Ends in good order: what is stored is acknowledged, nothing is lost by it. */
   async close(): Promise<void> {
-    this.#closing = true;
+    this.#stopped.abort(new AronaError("CLOSED", "Cannot go on: the client was closed"));
     this.#devices.stop();
     const settled = Promise.allSettled([...this.#tasks]);
     if (this.online) await this.#withTimeout(settled, 5_000);
@@ -525,7 +526,9 @@ export class AronaClient implements ChatClient {
   #background(task: () => Promise<void>): void {
     const running = task().catch((error) => {
       // Lost connections are met by reconnecting; whatever else fails is told, never thrown into the void.
-      if (this.#closing || isAronaError(error, "CLOSED", "TIMEOUT", "CONFLICT", "FORBIDDEN")) return;
+      if (this.#stopped.signal.aborted || isAronaError(error, "CLOSED", "TIMEOUT", "CONFLICT", "FORBIDDEN")) {
+        return;
+      }
       const code = isAronaError(error) ? error.code : "INTERNAL";
       this.#hub.emit({ type: "Fault", code, reason: error instanceof Error ? error.message : String(error) });
     }).finally(() => this.#tasks.delete(running));

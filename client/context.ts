@@ -29,6 +29,8 @@ export interface ClientContext {
   /** The relay, while connected. @throws {AronaError} `CLOSED` */
   relay(): RelayApi;
   readonly online: boolean;
+  /** Aborted when the client is closed: what only waits then waits no longer. */
+  readonly stopped: AbortSignal;
   /** Runs something that nobody waits for; its failure is kept from ending the process. */
   background(task: () => Promise<void>): void;
 }

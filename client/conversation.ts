@@ -43,7 +43,7 @@ export class Conversation implements ConversationInfo {
   pending: PendingCommit | null = null;
   /** Hash of the own commit that the relay has been asked to accept and has not answered yet. */
   inFlight: string | null = null;
-  /** The newest commit, where it did not verify: what builds on it is ignored until the relay has taken it back. */
+  /** The newest commit, where it did not verify: what builds on it is ignored until the relay has taken it back, or this device is back. */
   refused: { readonly epoch: number; readonly hash: string } | null = null;
   participation: Participation = "member";
   /** Own messages and time since the leaf was last renewed. */

@@ -13,6 +13,7 @@ import {
   isAronaError,
   parseDeviceId,
   parseGroupId,
+  sleep,
   toHex,
 } from "../proto/mod.ts";
 import type { ClientContext } from "./context.ts";
@@ -36,7 +37,7 @@ import {
   suiteName,
 } from "./groups/mod.ts";
 import { consumeKeyPackage, storedKeyPackages } from "./key_packages.ts";
-import { MAX_REACTIONS_PER_MESSAGE, MAX_READ_AT_ONCE } from "./limits.ts";
+import { MAX_REACTIONS_PER_MESSAGE, MAX_READ_AT_ONCE, REFUSED_WAIT_MS } from "./limits.ts";
 import type { Membership } from "./membership.ts";
 import { confirmByLookup, confirmedMembers, listedAlike } from "./naming.ts";
 import { lastSequence, noteMembers, noteRead, noteSequence, readUpTo } from "./positions.ts";
@@ -208,15 +209,16 @@ export class Inbox {
   async applyCommit(conversation: Conversation, epoch: number, commit: Uint8Array): Promise<void> {
     const hash = toHex(this.context.crypto.digest("SHA-256", commit));
     if (conversation.pending?.hash === hash) return await this.membership().confirm(conversation, hash);
-    await conversation.mutex.run(async () => {
+    const refusal = await conversation.mutex.run(async () => {
       const before = conversation.group;
-      if (before.epoch !== epoch || conversation.refused?.hash === hash) return;
+      if (before.epoch !== epoch || conversation.refused?.hash === hash) return null;
       let result;
       try {
         result = await this.context.engine.process(before, commit);
       } catch (error) {
         if (!(error instanceof AronaError)) throw error;
-        return this.#refuse(conversation, { epoch, hash, reason: error.message });
+        conversation.refused = { epoch, hash };
+        return error;
       }
       const { next, summary } = result;
       // Who comes from outside was compared with the account by the relay; who was added, only by the member that did it.
@@ -231,17 +233,43 @@ export class Inbox {
       conversation.pending = null;
       conversation.advance(next, hash);
       this.#reportChange(conversation, summary);
+      return null;
     });
+    if (refusal !== null) await this.#refuse(conversation, { epoch, hash, error: refusal });
   }
 
-  /** A commit that does not verify: everything stays as it was, and the relay takes it back for an admin, or for most of who is there. */
-  #refuse(conversation: Conversation, commit: { epoch: number; hash: string; reason: string }): void {
-    const { epoch, hash, reason } = commit;
-    conversation.refused = { epoch, hash };
-    this.#gap(conversation, `a change of the group was refused: ${reason}`);
-    this.context.background(async () => {
-      const now = await this.context.relay().refuse(conversation.id, { epoch, hash });
-      if (now === epoch && conversation.refused?.hash === hash) conversation.refused = null;
+  /**
+   * A commit that does not verify: everything stays as it was, and the relay takes it back for an admin, or for most of who is there. Where
+   * it keeps one that is in order and only this device cannot follow, the device comes in anew; what breaks the rules stays refused.
+   */
+  async #refuse(
+    conversation: Conversation,
+    commit: { epoch: number; hash: string; error: AronaError },
+  ): Promise<void> {
+    const { epoch, hash, error } = commit;
+    const isOver = () => conversation.refused?.hash !== hash || conversation.participation !== "member";
+    const { context } = this;
+    const answer = await context.relay().sync(conversation.id, epoch).catch((failure) => {
+      if (!isAronaError(failure, "FORBIDDEN", "NOT_FOUND")) throw failure;
+      return null; // what waits in the mailbox says the rest
+    });
+    if (isOver()) return;
+    if (answer !== null && this.#isElsewhere(conversation, answer)) {
+      return await this.#comeBack(conversation, OTHER_HISTORY);
+    }
+    this.#gap(conversation, `a change of the group was refused: ${error.message}`);
+    context.background(async () => {
+      const now = await context.relay().refuse(conversation.id, { epoch, hash }).catch((failure) => {
+        if (!isAronaError(failure, "CONFLICT", "NOT_FOUND", "FORBIDDEN")) throw failure;
+        return null; // others have gone on from it
+      });
+      if (isOver()) return;
+      if (now === epoch) return void (conversation.refused = null);
+      if (error.code !== "FORKED") return;
+      // The word of somebody else may still have it taken back.
+      if (now !== null) await sleep(context.clock, REFUSED_WAIT_MS, context.stopped);
+      if (isOver()) return;
+      await this.#comeBack(conversation, "a change of the group could not be followed by this device");
     });
   }
 

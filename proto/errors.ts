@@ -34,7 +34,7 @@ export const ERROR_CODES = {
   IDENTITY_CHANGED: "peer", // a known name came with another identity
   // End to end
   BAD_MLS: "peer", // a message that MLS or Arona's policy refuses
-  FORKED: "peer", // a message from a member whose state of the group is another one than here
+  FORKED: "peer", // a message or a commit from a member whose state of the group is another one than here
   POLICY: "peer", // a commit that the group's rules do not allow
   // Store
   WRONG_PASSPHRASE: "local",

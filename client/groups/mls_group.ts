@@ -153,6 +153,8 @@ export function commitProposals(
  * Applies a commit for the current epoch.
  *
  * @param check looks at the commit before anything is done with it, and throws to refuse it
+ * @throws {AronaError} also `FORKED`, where the commit is in order and signed by a member, and cannot be followed all the same: it is not
+ * made for this device's state
  * @returns the next state, or null for it where the commit removes this device: there is no next state then
  */
 export function processCommit(
@@ -169,6 +171,7 @@ export function processCommit(
       await options.check(decoded);
     };
     let context = contextOf(environment);
+    let isSound = false;
     switch (message.wireformat) {
       case wireformats.mls_public_message:
         requireCurrent(message.publicMessage.content, state);
@@ -195,6 +198,7 @@ export function processCommit(
           // The signature has been verified. Whoever is removed cannot follow the path, and need not.
           if (incoming.kind !== "commit") throw unexpected("commit");
           if (removes(decoded, state.privatePath.leafIndex)) throw new OwnRemoval();
+          isSound = true;
           return "accept";
         },
       });
@@ -204,7 +208,9 @@ export function processCommit(
       return { state: next, commit: decoded };
     } catch (error) {
       if (error instanceof OwnRemoval && decoded !== undefined) return { state: null, commit: decoded };
-      throw error;
+      if (!isSound) throw error;
+      const reason = error instanceof Error ? error.message : "unknown";
+      throw new AronaError("FORKED", `Cannot follow commit: ${reason.slice(0, 200)}`, { cause: error });
     }
   });
 }

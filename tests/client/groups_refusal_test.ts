@@ -492,7 +492,7 @@ Deno.test("a path whose secrets do not give its keys is refused", async () => {
   const commit = await rogueCommit(bert, room.at(1).group, { nodeKey: publicKey });
   // Anna is below that node and learns its secret; carl is beside it.
   const { peer, group } = room.at(0);
-  const error = await refused(() => peer.engine.process(group, commit), "BAD_MLS");
+  const error = await refused(() => peer.engine.process(group, commit), "FORKED");
   assert.match(error.message, /path secret/);
 });
 

@@ -55,6 +55,7 @@ export function createClient({ peer: { device }, group }: Seat) {
     conversations: new Map([[group.id, new Conversation(group, null)]]),
     entered: () => () => {},
     relay: () => relay,
+    stopped: new AbortController().signal,
     background: (task) => void tasks.add(task().catch(lost)),
   };
   const inbox: Inbox = new Inbox(context, () => membership);

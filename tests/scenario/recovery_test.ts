@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import type { Conversation } from "../../client/mod.ts";
 import { MemoryRelayStore } from "../../server/mod.ts";
 import type { Store } from "../../client/store/mod.ts";
-import { AronaError, toHex } from "../../proto/mod.ts";
+import { AronaError, type CryptoProvider, FakeClock, toHex } from "../../proto/mod.ts";
+import { REFUSED_WAIT_MS } from "../../client/limits.ts";
 import { copyStore } from "../helpers/copy_store.ts";
 import { inWorld, type Person, type World } from "../helpers/world.ts";
 
@@ -272,6 +273,89 @@ Deno.test("members whose history of a group is not the relay's find it out when 
     sameState(everybody, "#room");
   }, { store: forking });
 });
+
+Deno.test("a change of a group that only one member cannot follow does not shut that member out", () =>
+  inWorld(async (world) => {
+    for (const title of ["plans", "#room"]) {
+      const clock = new FakeClock(Date.now());
+      const spoiler = new Spoiler(world.crypto);
+      const names = ["alice", "bob", "carol"].map((name) => `${name}${title === "plans" ? 1 : 2}`);
+      const alice = await world.person(names[0]);
+      const bob = await world.person(names[1], { crypto: spoiler.crypto, clock });
+      const carol = await world.person(names[2]);
+      const everybody = [alice, bob, carol];
+      if (title === "plans") {
+        const plans = await alice.client.createGroup(title);
+        for (const name of names.slice(1)) await alice.client.invite(plans, name);
+      } else for (const person of everybody) await person.client.join(title);
+      for (const person of everybody) {
+        await person.has(title);
+        await person.until("three", () => person.client.find(title).group.members.length === 3);
+      }
+      spoiler.isOn = true;
+      await carol.client.renewKeys(carol.client.find(title)); // garbled for bob only
+      await bob.until("to refuse it", () => bob.of("Gap").length > 0);
+      spoiler.isOn = false;
+      await alice.says(alice.client.find(title), "not for bob");
+      await carol.hears("not for bob");
+      const entered = bob.of("GroupCreated").length;
+      while (bob.of("GroupCreated").length === entered) {
+        clock.advance(REFUSED_WAIT_MS);
+        await new Promise((turn) => setTimeout(turn));
+      }
+      await alice.says(alice.client.find(title), "for all");
+      await bob.hears("for all");
+      await bob.says(bob.client.find(title), "and back");
+      await carol.hears("and back");
+      sameState(everybody, title);
+      assert.deepEqual(historyOf(bob, bob.client.find(title)).slice(-3), ["---", "for all", "and back"]);
+    }
+  }));
+
+Deno.test("a device that cannot follow a change because it went another way before says so, and comes back", () => {
+  const forking = new ForgetfulStore();
+  return inWorld(async (world) => {
+    const [alice, bob] = await people(world, "alice", "bob");
+    const room = await alice.client.join("#room");
+    await bob.client.join("#room");
+    await alice.until("to see bob", () => room.group.members.length === 2);
+    await bob.client.close();
+    await alice.client.renewKeys(room);
+    await alice.client.close();
+    assert.ok(forking.takeBack(room.id, room.group.epoch - 1)); // the relay's disk is put back
+    await world.restartRelay();
+    const again = await world.person("bob", { store: bob.store });
+    const bobRoom = again.client.find("#room");
+    await again.client.renewKeys(bobRoom);
+    assert.equal(bobRoom.group.epoch, room.group.epoch, "the same number");
+    await again.client.renewKeys(bobRoom); // waits for alice
+    const back = await world.person("alice", { store: alice.store });
+    await back.until("to be back", () => back.of("GroupCreated").length > 0);
+    assert.match(back.of("Gap")[0].reason, /another history/);
+    await again.says(bobRoom, "hello");
+    await back.hears("hello");
+  }, { store: forking });
+});
+
+/** Crypto by which a device cannot open what is encapsulated to it while it is on, nor later what it could not open then. */
+class Spoiler {
+  isOn = false;
+  readonly #spoiled = new Set<string>();
+  readonly crypto: CryptoProvider;
+
+  constructor(crypto: CryptoProvider) {
+    this.crypto = {
+      ...crypto,
+      decapsulate: (...args) => {
+        const key = args.filter((arg) => arg instanceof Uint8Array).map((arg) => toHex(arg.subarray(-32)))
+          .join();
+        if (this.isOn) this.#spoiled.add(key);
+        if (this.#spoiled.has(key)) throw new Error("garbled");
+        return crypto.decapsulate(...args);
+      },
+    };
+  }
+}
 
 /** A relay's store whose log can seem to be gone. */
 class ForgetfulStore extends MemoryRelayStore {

@@ -201,6 +201,7 @@ export class Racer {
       get online() {
         return parts.api !== null && !parts.api.link.closed;
       },
+      stopped: new AbortController().signal,
       background(task) {
         task().catch((error) => {
           if (isAronaError(error, "CLOSED", "TIMEOUT", "CONFLICT", "FORBIDDEN")) return;
