@@ -3,6 +3,9 @@
 import type { Clock } from "../proto/mod.ts";
 import type { Interrupted } from "./failure.ts";
 
+/** A kind of right, as Deno names it. */
+export type RightKind = "read" | "write" | "net" | "run" | "env" | "sys" | "ffi" | "import";
+
 /** Where text goes. */
 export interface TextSink {
   readonly isTerminal: boolean;
@@ -40,7 +43,10 @@ export interface Io {
   readonly interactive: boolean;
   /** As Deno names it: `linux`, `darwin`, `windows` … */
   readonly os: string;
+  /** After {@link dropRights} only what was asked before, and Arona's own variables. */
   env(name: string): string | undefined;
+  /** Gives the main thread's rights up for good, but for those of the kinds in `keep`. */
+  dropRights(keep: readonly RightKind[]): Promise<void>;
   /** Loaded when first needed; the quick commands do without. */
   clock(): Promise<Clock>;
   /** Aborts when the command shall end, with an {@link Interrupted} as its reason. */

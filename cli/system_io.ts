@@ -1,7 +1,7 @@
 /** The Io of a real process: standard streams, environment, terminal. */
 
 import { Interrupted } from "./failure.ts";
-import type { Io, Prompts, TextSink, TextSource } from "./io.ts";
+import type { Io, Prompts, RightKind, TextSink, TextSource } from "./io.ts";
 import { createPlainPrompts, type PromptTerminal } from "./plain_prompts.ts";
 
 const DEFAULT_COLUMNS = 80;
@@ -23,10 +23,35 @@ export function systemIo(options: { plain: boolean }): Io {
     prompts: promptsOf({ ...options, stderr, signal: abort.signal }),
     interactive: stdin.isTerminal && stderr.isTerminal,
     os: Deno.build.os,
-    env: (name) => Deno.env.get(name),
+    ...environmentAndRights(),
     clock: async () => (await import("../proto/mod.ts")).systemClock,
     signal: abort.signal,
     end: (by) => abort.abort(new Interrupted(by)),
+  };
+}
+
+/** Variables that are there after the right to read them is gone. */
+const OWN_VARIABLES = /^ARONA_/;
+const RIGHTS: readonly RightKind[] = ["read", "write", "net", "run", "env", "sys", "ffi", "import"];
+
+function environmentAndRights(): Pick<Io, "env" | "dropRights"> {
+  const known = new Map<string, string | undefined>();
+  let dropped = false;
+  const env = (name: string) => {
+    if (!dropped && !known.has(name)) known.set(name, Deno.env.get(name));
+    return known.get(name);
+  };
+  return {
+    env,
+    async dropRights(keep) {
+      for (const name of dropped ? [] : Object.keys(Deno.env.toObject())) {
+        if (OWN_VARIABLES.test(name)) env(name);
+      }
+      dropped ||= !keep.includes("env");
+      for (const name of RIGHTS) {
+        if (!keep.includes(name)) await Deno.permissions.revoke({ name } as Deno.PermissionDescriptor);
+      }
+    },
   };
 }
 

@@ -7,7 +7,8 @@
  */
 
 export { type Rights, rightsOf, type Role, ROLE_RIGHTS, type RoleParameters } from "./permissions.ts";
-export { RemoteError } from "./plain_error.ts";
+export { fromPlainError, RemoteError } from "./plain_error.ts";
+export type { RelayContract, RelayEvent, RelayInit, RelayState } from "./relay_worker.ts";
 export type { Contract, RoleSide } from "./role.ts";
 export { type Methods, type Remote, Rpc, type RpcOptions, type RpcPort, Transferred } from "./rpc.ts";
 export { type RunningWorker, spawnModule, type SpawnOptions, spawnWorker, workerUrl } from "./spawn.ts";

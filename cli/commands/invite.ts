@@ -11,7 +11,7 @@ export const invite: CommandSpec = {
     "Run it where the relay's data folder is, whether the relay runs or not. The other person gives the code once:\n" +
     "arona connect LINK --username NAME --invite CODE",
   async run(context) {
-    const { makeInvite } = await import("../run_relay.ts");
+    const { makeInvite } = await import("../relay/invite.ts");
     const code = await makeInvite(context);
     context.output.data({ type: "Invite", code }, code);
   },

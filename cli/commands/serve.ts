@@ -26,7 +26,7 @@ export const serve: CommandSpec = {
     "Prints the address, the relay's fingerprint and the link to hand out. Behind a router, forward the port and give\n" +
     "--public-address, so that the link is right for others.",
   async run(context) {
-    const { runRelay } = await import("../run_relay.ts");
+    const { runRelay } = await import("../relay/supervisor.ts");
     await runRelay(context);
   },
 };

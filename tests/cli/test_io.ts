@@ -65,6 +65,7 @@ export function createTestIo(options: TestIoOptions = {}): TestIo {
     interactive,
     os: options.os ?? "linux",
     env: (name) => options.env?.[name],
+    dropRights: () => Promise.resolve(), // the tests go on with all of them
     clock: () => Promise.resolve(options.clock ?? systemClock),
     signal: abort.signal,
     end: (by) => abort.abort(new Interrupted(by)),

@@ -1,0 +1,41 @@
+/** Where the relay listens and where it can be reached: the options, and what the machine says. */
+
+import { type Endpoint, formatEndpoint, parseEndpoint } from "../../proto/mod.ts";
+import { usageFailure } from "../failure.ts";
+
+/** `HOST:PORT`; port 0 lets the system choose. @throws {CommandFailure} usage */
+export function parseListen(text: string): Endpoint {
+  const anyPort = /:0+$/.test(text);
+  const { hostname, port } = endpointOf(anyPort ? text.replace(/:0+$/, ":1") : text, "--listen");
+  return { hostname, port: anyPort ? 0 : port };
+}
+
+/** `HOST:PORT` as it is published. @throws {CommandFailure} usage, which names the option */
+export function checkAddress(text: string, option: string): string {
+  return formatEndpoint(endpointOf(text, option));
+}
+
+/** Whether this means every address of the machine. */
+export function isWildcard(hostname: string): boolean {
+  return hostname === "0.0.0.0" || hostname === "::";
+}
+
+/** The first address by which other machines reach this one; loopback where there is none. */
+export function ownAddresses(): string[] {
+  const reachable = Deno.networkInterfaces().find(({ family, address }) =>
+    family === "IPv4" && !/^(127\.|169\.254\.|0\.)/.test(address)
+  );
+  return [reachable?.address ?? "127.0.0.1"];
+}
+
+function endpointOf(text: string, option: string): Endpoint {
+  try {
+    return parseEndpoint(text);
+  } catch (cause) {
+    const state = (cause as Error).message.replace(/^.*?: /, "");
+    throw usageFailure(
+      `Cannot use ${option} ${JSON.stringify(text.slice(0, 100))}: ${state}`,
+      "Write it as HOST:PORT, for example 0.0.0.0:7700 or [::]:7700.",
+    );
+  }
+}

@@ -1,0 +1,16 @@
+/** What `arona serve` says first: where the relay is, and the link that lets others in. */
+
+import type { RelayState } from "../../workers/mod.ts";
+import type { CommandContext } from "../command.ts";
+import { printQr } from "../qr.ts";
+
+/** Prints the address, the fingerprint and the link; on a terminal as a QR code too. */
+export function announce(context: CommandContext, { address, fingerprint, link }: RelayState): void {
+  const { output } = context;
+  output.object({ type: "Listening", address, fingerprint, link });
+  output.line(`address      ${address}`);
+  output.line(`fingerprint  ${fingerprint}`);
+  output.line(`link         ${link}`);
+  output.note("Others join with: arona connect LINK. Ctrl-C ends the relay.");
+  printQr(context, link);
+}

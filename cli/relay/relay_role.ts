@@ -1,0 +1,79 @@
+/** The relay's worker as its supervisor sees it: methods, the newest state, log events and a bad end. */
+
+import type { RelayLog, RelayLogEvent } from "../../server/mod.ts";
+import {
+  fromPlainError,
+  type RelayContract,
+  type RelayEvent,
+  type RelayInit,
+  type RelayState,
+  type Remote,
+  spawnWorker,
+} from "../../workers/mod.ts";
+
+/** A relay that runs in its worker. */
+export interface RelayRole extends AsyncDisposable {
+  readonly remote: Remote<RelayContract["methods"]>;
+  /** As the relay said it last. */
+  readonly state: RelayState;
+  /** Rejects where the relay ends by itself. */
+  readonly ended: Promise<never>;
+  /** Calls `listener` with every new state from now on. @returns a function that ends it */
+  watch(listener: (state: RelayState) => void): () => void;
+  /** Sets the addresses at which clients reach the relay. Resolves when {@link state} has them. */
+  setPublicAddresses(addresses: readonly string[]): Promise<void>;
+}
+
+/** Starts the relay with the rights to its listening address and its data folder. @throws {AronaError} */
+export async function startRelayRole(
+  init: RelayInit,
+  options: { folder: string; log: RelayLog; signal: AbortSignal },
+): Promise<RelayRole> {
+  const { folder, log, signal } = options;
+  const { promise: ended, reject: onEnd } = Promise.withResolvers<never>();
+  let alive = true;
+  ended.catch(() => alive = false);
+  const listeners = new Set<(state: RelayState) => void>();
+  let state: RelayState | undefined;
+  const setState = (newest: RelayState) => {
+    state = newest;
+    for (const listener of listeners) listener(newest);
+  };
+  const worker = await spawnWorker<RelayContract>("relay", {
+    parameters: { listen: init.listen, folder },
+    init,
+    onEvent: (event) => event.type === "state" ? setState(event.state) : logAll(event, log),
+    onFault: (error) => log({ type: "internal_error", where: "relay", error }),
+    onEnd,
+    signal,
+  });
+  const { remote } = worker;
+  setState(await remote.state());
+  return {
+    remote,
+    ended,
+    get state() {
+      return state!;
+    },
+    watch(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    async setPublicAddresses(addresses) {
+      await remote.setPublicAddresses(addresses);
+      setState(await remote.state());
+    },
+    async [Symbol.asyncDispose]() {
+      try {
+        if (alive) await remote.stop();
+      } finally {
+        worker.terminate();
+      }
+    },
+  };
+}
+
+function logAll({ event, lost }: RelayEvent & { type: "log" }, log: RelayLog): void {
+  if (lost > 0) log({ type: "internal_error", where: "log", error: `${lost} events came too fast` });
+  log("error" in event ? { ...event, error: fromPlainError(event.error) } as RelayLogEvent : event);
+}
