@@ -1,0 +1,207 @@
+/** `--tunnel ssh:` with a real OpenSSH server on loopback and a real relay behind it. */
+
+import assert from "node:assert/strict";
+import {
+  connectTcp,
+  type Endpoint,
+  FakeClock,
+  fromBase64Url,
+  parseEndpoint,
+  systemClock,
+} from "../../proto/mod.ts";
+import {
+  agentSpawner,
+  parseTunnelSpec,
+  probeRelay,
+  type RunningTunnel,
+  startTunnel,
+  TUNNEL_START_TIMEOUT_MS,
+  type TunnelEvent,
+} from "../../server/tunnel/mod.ts";
+import { freePort, openSsh, SshServer } from "../helpers/sshd.ts";
+import { TestRelay } from "./test_relay.ts";
+
+/** Another loopback address than the one where forwarded ports are, so that the relay's own port is free there. */
+const RELAY = { listen: { hostname: "127.0.0.2", port: 0 }, publicAddresses: undefined };
+
+/** A tunnel whose events can be waited for. */
+class Watched implements AsyncDisposable {
+  readonly events: TunnelEvent[] = [];
+  readonly tunnel: RunningTunnel;
+  #wake = () => {};
+
+  constructor(relay: TestRelay, ssh: SshServer, options: { spec?: string; clock?: FakeClock } = {}) {
+    this.tunnel = startTunnel({
+      spec: parseTunnelSpec(options.spec ?? ssh.spec),
+      local: parseEndpoint(relay.relay.address),
+      clock: options.clock ?? systemClock,
+      random: () => 0,
+      spawn: agentSpawner({ program: ssh.program, env: { PATH: "/usr/bin:/bin" } }),
+      fetch,
+      // The relay's documents are of its own time.
+      probe: (endpoint, { signal }) =>
+        probeRelay(endpoint, {
+          dial: connectTcp,
+          crypto: relay.crypto,
+          clock: relay.clock,
+          fingerprint: fromBase64Url(relay.relay.fingerprint),
+          signal,
+        }),
+      onEvent: (event) => {
+        this.events.push(event);
+        this.#wake();
+      },
+    });
+  }
+
+  async next(): Promise<TunnelEvent> {
+    while (this.events.length === 0) await new Promise<void>((resolve) => this.#wake = resolve);
+    return this.events.shift()!;
+  }
+
+  async address(): Promise<Endpoint & { changed: boolean }> {
+    const event = await this.next();
+    assert.ok(event.type === "address", JSON.stringify(event));
+    return { ...event.endpoint, changed: event.changed };
+  }
+
+  async failure() {
+    const event = await this.next();
+    assert.ok(event.type === "lost", JSON.stringify(event));
+    return event.failure;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.tunnel.stop();
+  }
+}
+
+openSsh.test("ssh: people log in and talk through the relay's own port at the server", async () => {
+  await using relay = await TestRelay.start(RELAY);
+  await using ssh = await SshServer.start();
+  await using watched = new Watched(relay, ssh);
+  const { hostname, port } = await watched.address();
+  assert.deepEqual({ hostname, port }, { ...parseEndpoint(relay.relay.address), hostname: "127.0.0.1" });
+  const [alice, bob] = [
+    await relay.connect("alice", { transport: await connectTcp({ hostname, port }) }),
+    await relay.connect("bob", { transport: await connectTcp({ hostname, port }) }),
+  ];
+  const group = await relay.group(alice, bob);
+  const payload = relay.crypto.randomBytes(20_000);
+  await alice.send(group, { epoch: 1, payload, flags: 0 });
+  assert.deepEqual((await bob.deliveries.next()).payload, payload);
+  const { log } = ssh;
+  await watched.tunnel.stop();
+  await assert.rejects(connectTcp({ hostname, port }), "nothing is left at the server");
+  assert.match(log, /Accepted publickey/);
+});
+
+openSsh.test("ssh: where the relay's own port is taken at the server, the server chooses one, and it stays", async () => {
+  await using relay = await TestRelay.start(RELAY);
+  await using ssh = await SshServer.start();
+  const { port: own } = parseEndpoint(relay.relay.address);
+  using _taken = Deno.listen({ hostname: "127.0.0.1", port: own });
+  await using watched = new Watched(relay, ssh);
+  const { port } = await watched.address();
+  assert.notEqual(port, own);
+  await relay.connect("alice", { transport: await connectTcp({ hostname: "127.0.0.1", port }) });
+  await ssh.kill();
+  assert.equal((await watched.failure()).reason, "unreachable");
+  await ssh.open();
+  assert.deepEqual(await watched.address(), { hostname: "127.0.0.1", port, changed: false });
+});
+
+openSsh.test("ssh: the server's death is noticed, and when it is back the same address works again", async () => {
+  await using relay = await TestRelay.start(RELAY);
+  await using ssh = await SshServer.start();
+  const fixed = freePort();
+  await using watched = new Watched(relay, ssh, { spec: `${ssh.spec}=127.0.0.1:${fixed}` });
+  assert.equal((await watched.address()).port, fixed);
+  for (let round = 0; round < 2; round++) {
+    await ssh.kill();
+    const { reason, text } = await watched.failure();
+    assert.deepEqual([reason, /^Cannot keep tunnel ssh:/.test(text)], ["unreachable", true], text);
+    await ssh.open();
+    let event = await watched.next();
+    if (event.type === "lost") event = await watched.next(); // it tried before the server was back
+    assert.deepEqual(event, {
+      type: "address",
+      endpoint: { hostname: "127.0.0.1", port: fixed },
+      changed: false,
+    });
+  }
+});
+
+openSsh.test("ssh: a key that the server does not know, and a server whose key has changed, are told in words", async () => {
+  await using relay = await TestRelay.start(RELAY);
+  await using ssh = await SshServer.start();
+  {
+    await using watched = new Watched(relay, ssh); // its host key is kept now
+    await watched.address();
+  }
+  await ssh.useStrangersKey();
+  {
+    await using watched = new Watched(relay, ssh);
+    const { reason, text, hint } = await watched.failure();
+    assert.equal(reason, "not_authenticated");
+    assert.equal(text, `Cannot open tunnel ${ssh.spec}: the server does not let this user in (publickey)`);
+    assert.match(hint!, /authorized_keys/);
+  }
+  await ssh.kill();
+  await ssh.changeHostKey();
+  await ssh.open();
+  await using watched = new Watched(relay, ssh);
+  const { reason, hint } = await watched.failure();
+  assert.equal(reason, "host_key");
+  assert.match(hint!, /ssh-keygen -R/);
+});
+
+openSsh.test("ssh: a server that does not forward, or not this port, is told in words", async () => {
+  await using relay = await TestRelay.start(RELAY);
+  await using ssh = await SshServer.start({ config: ["AllowTcpForwarding no"] });
+  {
+    await using watched = new Watched(relay, ssh);
+    const { reason, text, hint } = await watched.failure();
+    assert.equal(reason, "refused");
+    assert.match(text, /the server does not forward ports$/);
+    assert.match(hint!, /AllowTcpForwarding/);
+    assert.equal(watched.tunnel.status.starts, 2, "the relay's own port, then any");
+  }
+  await ssh.kill();
+  await ssh.open({ config: ["PermitListen localhost:1"] });
+  await using watched = new Watched(relay, ssh, { spec: `${ssh.spec}=127.0.0.1:${freePort()}` });
+  const { reason, text } = await watched.failure();
+  assert.equal(reason, "refused");
+  assert.match(text, /the server does not give port \d+$/);
+});
+
+openSsh.test("ssh: a server that forwards for itself only (GatewayPorts no) is told in words", async () => {
+  await using relay = await TestRelay.start(RELAY);
+  await using ssh = await SshServer.start();
+  const clock = new FakeClock();
+  await using watched = new Watched(relay, ssh, { spec: `${ssh.spec}=127.0.0.3`, clock });
+  await ssh.logged(/Accepted publickey/);
+  clock.advance(TUNNEL_START_TIMEOUT_MS);
+  const { reason, text, hint } = await watched.failure();
+  assert.equal(reason, "no_answer");
+  assert.match(text, /the relay is not reached at 127\.0\.0\.3:\d+: nothing listens there$/);
+  assert.match(hint!, /GatewayPorts clientspecified/);
+});
+
+openSsh.test("ssh: when the relay's process is killed, ssh ends with it", async () => {
+  await using relay = await TestRelay.start(RELAY);
+  await using ssh = await SshServer.start();
+  const fixed = freePort();
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--no-check", new URL("tunnel_child.ts", import.meta.url).pathname],
+    env: { TUNNEL: `${ssh.spec}=127.0.0.1:${fixed}`, PROGRAM: ssh.program, LOCAL: relay.relay.address },
+    stdout: "piped",
+  }).spawn();
+  const reader = child.stdout.getReader();
+  assert.equal(new TextDecoder().decode((await reader.read()).value), "up\n");
+  assert.ok(!/Disconnected|Received disconnect/.test(ssh.log));
+  child.kill("SIGKILL");
+  await ssh.logged(/Received disconnect|Disconnected from user/);
+  await child.status;
+  await reader.cancel();
+});
