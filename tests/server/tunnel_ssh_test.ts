@@ -1,85 +1,19 @@
 /** `--tunnel ssh:` with a real OpenSSH server on loopback and a real relay behind it. */
 
 import assert from "node:assert/strict";
-import {
-  connectTcp,
-  type Endpoint,
-  FakeClock,
-  fromBase64Url,
-  parseEndpoint,
-  systemClock,
-} from "../../proto/mod.ts";
-import {
-  agentSpawner,
-  parseTunnelSpec,
-  probeRelay,
-  type RunningTunnel,
-  startTunnel,
-  TUNNEL_START_TIMEOUT_MS,
-  type TunnelEvent,
-} from "../../server/tunnel/mod.ts";
+import { type Clock, connectTcp, FakeClock, parseEndpoint } from "../../proto/mod.ts";
+import { TUNNEL_START_TIMEOUT_MS } from "../../server/tunnel/mod.ts";
 import { freePort, openSsh, SshServer } from "../helpers/sshd.ts";
+import { WatchedTunnel } from "../helpers/watched_tunnel.ts";
 import { TestRelay } from "./test_relay.ts";
 
 /** Another loopback address than the one where forwarded ports are, so that the relay's own port is free there. */
 const RELAY = { listen: { hostname: "127.0.0.2", port: 0 }, publicAddresses: undefined };
 
-/** A tunnel whose events can be waited for. */
-class Watched implements AsyncDisposable {
-  readonly events: TunnelEvent[] = [];
-  readonly tunnel: RunningTunnel;
-  #wake = () => {};
-
-  constructor(relay: TestRelay, ssh: SshServer, options: { spec?: string; clock?: FakeClock } = {}) {
-    this.tunnel = startTunnel({
-      spec: parseTunnelSpec(options.spec ?? ssh.spec),
-      local: parseEndpoint(relay.relay.address),
-      clock: options.clock ?? systemClock,
-      random: () => 0,
-      spawn: agentSpawner({ program: ssh.program, env: { PATH: "/usr/bin:/bin" } }),
-      fetch,
-      // The relay's documents are of its own time.
-      probe: (endpoint, { signal }) =>
-        probeRelay(endpoint, {
-          dial: connectTcp,
-          crypto: relay.crypto,
-          clock: relay.clock,
-          fingerprint: fromBase64Url(relay.relay.fingerprint),
-          signal,
-        }),
-      onEvent: (event) => {
-        this.events.push(event);
-        this.#wake();
-      },
-    });
-  }
-
-  async next(): Promise<TunnelEvent> {
-    while (this.events.length === 0) await new Promise<void>((resolve) => this.#wake = resolve);
-    return this.events.shift()!;
-  }
-
-  async address(): Promise<Endpoint & { changed: boolean }> {
-    const event = await this.next();
-    assert.ok(event.type === "address", JSON.stringify(event));
-    return { ...event.endpoint, changed: event.changed };
-  }
-
-  async failure() {
-    const event = await this.next();
-    assert.ok(event.type === "lost", JSON.stringify(event));
-    return event.failure;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.tunnel.stop();
-  }
-}
-
 openSsh.test("ssh: people log in and talk through the relay's own port at the server", async () => {
   await using relay = await TestRelay.start(RELAY);
   await using ssh = await SshServer.start();
-  await using watched = new Watched(relay, ssh);
+  await using watched = watch(relay, ssh);
   const { hostname, port } = await watched.address();
   assert.deepEqual({ hostname, port }, { ...parseEndpoint(relay.relay.address), hostname: "127.0.0.1" });
   const [alice, bob] = [
@@ -101,7 +35,7 @@ openSsh.test("ssh: where the relay's own port is taken at the server, the server
   await using ssh = await SshServer.start();
   const { port: own } = parseEndpoint(relay.relay.address);
   using _taken = Deno.listen({ hostname: "127.0.0.1", port: own });
-  await using watched = new Watched(relay, ssh);
+  await using watched = watch(relay, ssh);
   const { port } = await watched.address();
   assert.notEqual(port, own);
   await relay.connect("alice", { transport: await connectTcp({ hostname: "127.0.0.1", port }) });
@@ -115,7 +49,7 @@ openSsh.test("ssh: the server's death is noticed, and when it is back the same a
   await using relay = await TestRelay.start(RELAY);
   await using ssh = await SshServer.start();
   const fixed = freePort();
-  await using watched = new Watched(relay, ssh, { spec: `${ssh.spec}=127.0.0.1:${fixed}` });
+  await using watched = watch(relay, ssh, { spec: `${ssh.spec}=127.0.0.1:${fixed}` });
   assert.equal((await watched.address()).port, fixed);
   for (let round = 0; round < 2; round++) {
     await ssh.kill();
@@ -136,12 +70,12 @@ openSsh.test("ssh: a key that the server does not know, and a server whose key h
   await using relay = await TestRelay.start(RELAY);
   await using ssh = await SshServer.start();
   {
-    await using watched = new Watched(relay, ssh); // its host key is kept now
+    await using watched = watch(relay, ssh); // its host key is kept now
     await watched.address();
   }
   await ssh.useStrangersKey();
   {
-    await using watched = new Watched(relay, ssh);
+    await using watched = watch(relay, ssh);
     const { reason, text, hint } = await watched.failure();
     assert.equal(reason, "not_authenticated");
     assert.equal(text, `Cannot open tunnel ${ssh.spec}: the server does not let this user in (publickey)`);
@@ -150,7 +84,7 @@ openSsh.test("ssh: a key that the server does not know, and a server whose key h
   await ssh.kill();
   await ssh.changeHostKey();
   await ssh.open();
-  await using watched = new Watched(relay, ssh);
+  await using watched = watch(relay, ssh);
   const { reason, hint } = await watched.failure();
   assert.equal(reason, "host_key");
   assert.match(hint!, /ssh-keygen -R/);
@@ -160,7 +94,7 @@ openSsh.test("ssh: a server that does not forward, or not this port, is told in 
   await using relay = await TestRelay.start(RELAY);
   await using ssh = await SshServer.start({ config: ["AllowTcpForwarding no"] });
   {
-    await using watched = new Watched(relay, ssh);
+    await using watched = watch(relay, ssh);
     const { reason, text, hint } = await watched.failure();
     assert.equal(reason, "refused");
     assert.match(text, /the server does not forward ports$/);
@@ -169,7 +103,7 @@ openSsh.test("ssh: a server that does not forward, or not this port, is told in 
   }
   await ssh.kill();
   await ssh.open({ config: ["PermitListen localhost:1"] });
-  await using watched = new Watched(relay, ssh, { spec: `${ssh.spec}=127.0.0.1:${freePort()}` });
+  await using watched = watch(relay, ssh, { spec: `${ssh.spec}=127.0.0.1:${freePort()}` });
   const { reason, text } = await watched.failure();
   assert.equal(reason, "refused");
   assert.match(text, /the server does not give port \d+$/);
@@ -179,7 +113,7 @@ openSsh.test("ssh: a server that forwards for itself only (GatewayPorts no) is t
   await using relay = await TestRelay.start(RELAY);
   await using ssh = await SshServer.start();
   const clock = new FakeClock();
-  await using watched = new Watched(relay, ssh, { spec: `${ssh.spec}=127.0.0.3`, clock });
+  await using watched = watch(relay, ssh, { spec: `${ssh.spec}=127.0.0.3`, clock });
   await ssh.logged(/Accepted publickey/);
   clock.advance(TUNNEL_START_TIMEOUT_MS);
   const { reason, text, hint } = await watched.failure();
@@ -205,3 +139,11 @@ openSsh.test("ssh: when the relay's process is killed, ssh ends with it", async 
   await child.status;
   await reader.cancel();
 });
+
+function watch(
+  relay: TestRelay,
+  { spec, program }: SshServer,
+  options: { spec?: string; clock?: Clock } = {},
+): WatchedTunnel {
+  return new WatchedTunnel(relay, { spec, program, ...options });
+}
