@@ -33,10 +33,15 @@ export interface RunningWorker<C extends Contract> extends Disposable {
   terminate(): void;
 }
 
-/** Where a role's module is: beside this one, from source and in a bundle, where every role's module is bundled to a file of its own. */
+/**
+ * Where a role's module is: beside this one from source. In a bundle (scripts/bundle.ts) this code is in a file at the top, and each
+ * role's module where it was, in the folder `workers`.
+ */
 export function workerUrl(role: Role): URL {
-  const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
-  return new URL(`./${role}_worker.${extension}`, import.meta.url);
+  const path = import.meta.url.endsWith("/workers/spawn.ts")
+    ? `./${role}_worker.ts`
+    : `./workers/${role}_worker.js`;
+  return new URL(path, import.meta.url);
 }
 
 /**

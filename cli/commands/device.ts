@@ -3,7 +3,6 @@
 import { type CommandContext, type CommandSpec, PROFILE_OPTIONS } from "../command.ts";
 import { untilEnd } from "../ending.ts";
 import { CommandFailure, usageFailure } from "../failure.ts";
-import { nameText } from "../event_text.ts";
 
 const OPTIONS = PROFILE_OPTIONS.filter((name) => name !== "invite");
 const SHORT_ID_DIGITS = 8;
@@ -22,10 +21,11 @@ export const deviceAdd: CommandSpec = {
     "code becomes you: show it to nobody else. A device that was added before gets new certificates in the same way.",
   async run(context) {
     const { output, settings, io, signal } = context;
-    const [{ openProfile }, { ConnectionWatch }, { hostLabel }] = await Promise.all([
+    const [{ openProfile }, { ConnectionWatch }, { hostLabel }, { nameText }] = await Promise.all([
       import("../open_client.ts"),
       import("../connection_watch.ts"),
       import("../link_profile.ts"),
+      import("../event_text.ts"),
     ]);
     const watch = new ConnectionWatch((text) => output.note(text));
     let listens = false;
@@ -106,7 +106,10 @@ export const deviceList: CommandSpec = {
   options: [...OPTIONS],
   async run(context) {
     const { output, signal } = context;
-    const { openProfile } = await import("../open_client.ts");
+    const [{ openProfile }, { nameText }] = await Promise.all([
+      import("../open_client.ts"),
+      import("../event_text.ts"),
+    ]);
     await using opened = await openProfile(context, { make: false });
     for (const info of await untilEnd(opened.client.devices(), signal)) {
       const { device, label, self, primary, online, certificateEndsMs } = info;
@@ -142,7 +145,10 @@ export const deviceRemove: CommandSpec = {
         "See `arona device list`.",
       );
     }
-    const { openProfile } = await import("../open_client.ts");
+    const [{ openProfile }, { nameText }] = await Promise.all([
+      import("../open_client.ts"),
+      import("../event_text.ts"),
+    ]);
     await using opened = await openProfile(context, { make: false });
     const { client } = opened;
     const found = (await untilEnd(client.devices(), signal)).filter(({ device }) =>

@@ -1,6 +1,7 @@
 /** `arona version`: what is running. */
 
 import project from "../../deno.json" with { type: "json" };
+import { COMMIT } from "../build.ts";
 import type { CommandSpec } from "../command.ts";
 
 /** The program's version. */
@@ -15,8 +16,10 @@ export const version: CommandSpec = {
     const { deno } = Deno.version;
     const { os, arch } = Deno.build;
     output.data(
-      { type: "Version", version: VERSION, runtime: `deno ${deno}`, os, arch },
-      `arona ${VERSION} (deno ${deno}, ${os} ${arch})`,
+      { type: "Version", version: VERSION, commit: COMMIT, runtime: `deno ${deno}`, os, arch },
+      `arona ${VERSION} (${
+        COMMIT === null ? "from a checkout" : `commit ${COMMIT}`
+      }, deno ${deno}, ${os} ${arch})`,
     );
     return Promise.resolve();
   },

@@ -273,7 +273,7 @@ Deno.test("a name that is taken is refused, and the profile made for it goes aga
 Deno.test("a profile with a passphrase: right, wrong, missing, and in use", async () => {
   await using relay = await TestRelay.start();
   const arona = (env: Record<string, string>, ...args: string[]) =>
-    new Arona(relay.home, [...args, "--relay", relay.link, "--username", "alice"], env);
+    new Arona(relay.home, [...args, "--relay", relay.link, "--username", "alice"], { env });
   const right = { ARONA_PASSPHRASE: "correct horse" };
   const joined = await arona(right, "join", "#general").outcome();
   assert.equal(joined.code, 0, joined.err);

@@ -4,6 +4,19 @@ import assert from "node:assert/strict";
 
 const MAIN = new URL("../../main.ts", import.meta.url).pathname;
 
+/** How Arona is started. */
+export interface Program {
+  readonly command: string;
+  /** Before Arona's own arguments. */
+  readonly args: readonly string[];
+  /** The environment, without what the test itself sets. @default this process's without Arona's variables */
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+}
+
+/** The program as it stands in the checkout. */
+const FROM_SOURCE: Program = { command: Deno.execPath(), args: ["run", "-A", "--no-check", MAIN] };
+
 /** How a command ended. */
 export interface Outcome {
   readonly code: number;
@@ -20,10 +33,16 @@ export class Arona implements AsyncDisposable {
   err = "";
   #ended = false;
 
-  constructor(home: string, args: readonly string[], env: Readonly<Record<string, string>> = {}) {
-    this.#child = new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", "--no-check", MAIN, ...args],
-      env: { ...cleanEnvironment(), ARONA_HOME: home, NO_COLOR: "1", ...env },
+  constructor(
+    home: string,
+    args: readonly string[],
+    options: { env?: Readonly<Record<string, string>>; program?: Program } = {},
+  ) {
+    const { env, program = FROM_SOURCE } = options;
+    this.#child = new Deno.Command(program.command, {
+      args: [...program.args, ...args],
+      cwd: program.cwd,
+      env: { ...program.env ?? cleanEnvironment(), ARONA_HOME: home, NO_COLOR: "1", ...env },
       clearEnv: true,
       stdin: "piped",
       stdout: "piped",
@@ -101,16 +120,23 @@ export class TestRelay implements AsyncDisposable {
     readonly home: string,
     readonly process: Arona,
     readonly listening: { address: string; fingerprint: string; link: string },
+    private readonly program: Program | undefined,
   ) {}
 
   static async start(
-    options: { home?: string; args?: readonly string[]; listen?: string } = {},
+    options: {
+      home?: string;
+      args?: readonly string[];
+      listen?: string;
+      env?: Readonly<Record<string, string>>;
+      program?: Program;
+    } = {},
   ): Promise<TestRelay> {
     const home = options.home ?? await Deno.makeTempDir({ prefix: "arona-e2e-" });
-    const { listen = "127.0.0.1:0", args = [] } = options;
-    const process = new Arona(home, ["serve", "--listen", listen, "--json", ...args]);
+    const { listen = "127.0.0.1:0", args = [], env, program } = options;
+    const process = new Arona(home, ["serve", "--listen", listen, "--json", ...args], { env, program });
     const [line] = await process.until("out", /^.*\n/);
-    return new TestRelay(home, process, JSON.parse(line));
+    return new TestRelay(home, process, JSON.parse(line), program);
   }
 
   get link(): string {
@@ -119,7 +145,7 @@ export class TestRelay implements AsyncDisposable {
 
   /** Starts a command in this relay's home, with its link. */
   start(...args: readonly string[]): Arona {
-    return new Arona(this.home, [...args, "--relay", this.link]);
+    return new Arona(this.home, [...args, "--relay", this.link], { program: this.program });
   }
 
   /** Runs a command to its end, without input. */
