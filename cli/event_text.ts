@@ -118,6 +118,10 @@ export function eventText(event: ClientEvent, around: Surroundings): string | nu
         "Where you have not added it, see `arona device list`.";
     case "DeviceRemoved":
       return `Your device ${event.device.slice(0, 8)} was removed.`;
+    case "RelayMoved":
+      return `The relay has moved to ${nameText(event.address)} (found by ${nameText(event.source)})`;
+    case "SourceRefused":
+      return `The relay was looked for at ${nameText(event.source)}: ${nameText(event.reason)}`;
     case "Status": // see ConnectionWatch
     case "Fault": // told on stderr by whoever opened the client
     case "Typing":

@@ -12,15 +12,17 @@ import {
   type CryptoProvider,
   type DeviceId,
   type DiscoveryDocument,
-  equalBytes,
   type Fingerprint,
   fingerprintOf,
+  formatSource,
   fromUtf8,
   isAronaError,
   MAX_GROUP_NAME_CHARACTERS,
   MAX_TEXT_BYTES,
   parseAccountName,
   parseChannelName,
+  parseLink,
+  parseSource,
   type SecureConnection,
   solvePow,
   systemClock,
@@ -35,12 +37,17 @@ import { type Conversation, loadConversations } from "./conversation.ts";
 import {
   decodeKnownRelay,
   type Dial,
+  type Discovery,
   encodeKnownRelay,
+  Follower,
   freshDocument,
   type KnownRelay,
+  mergeRelays,
   relayFromLink,
   savedDocument,
   splitEndpoint,
+  withDocument,
+  withSource,
 } from "./discovery/mod.ts";
 import { type ClientEvent, type ClientEventType, EventHub, type EventOf, statusEvent } from "./events.ts";
 import { type Content, createGroupEngine, MANDATORY_SUITE, type Member, type SuiteId } from "./groups/mod.ts";
@@ -61,7 +68,7 @@ import {
 import { Inbox } from "./inbox.ts";
 import { Membership } from "./membership.ts";
 import { Outbox, type OutboxSession, type Sending } from "./outbox.ts";
-import { READ_LOOK_BACK } from "./limits.ts";
+import { DOCUMENT_CHECK_AFTER_MS, DOCUMENT_CHECK_EVERY_MS, READ_LOOK_BACK } from "./limits.ts";
 import { forgetSenders, readUpTo } from "./positions.ts";
 import { boundedDial } from "./session/bounded_dial.ts";
 import { type ConnectionState, Connector, type Dialled } from "./session/connector.ts";
@@ -81,8 +88,12 @@ export interface ClientOptions {
   network?: NetworkMonitor;
   /** @default the system's clock */
   clock?: Clock;
-  /** `arona://…`; needed for a new profile, and has to fit a profile that exists. */
+  /** `arona://host:port#…`; a new profile needs this or `relay`, and it has to fit a profile that exists. */
   link?: string;
+  /** The relay as it was found in another way. @default what `link` says */
+  relay?: KnownRelay;
+  /** Looks for the relay where it may have moved to. @default it is looked for at its known addresses alone */
+  discovery?: Discovery;
   /** Account name; needed for a new profile. */
   username?: string;
   /** Invite code, for the first login at an invite-only relay. */
@@ -117,7 +128,7 @@ export async function openClient(options: ClientOptions): Promise<AronaClient> {
     }
     identity = await createLocalIdentity(crypto, { account: parseAccountName(options.username), clock });
   }
-  const relay = chooseRelay(store.get("profile", "relay"), options.link);
+  const relay = chooseRelay(store.get("profile", "relay"), options);
   store.write((writer) => {
     writer.put("profile", "identity", encodeIdentity(identity));
     writer.put("profile", "relay", encodeKnownRelay(relay));
@@ -135,12 +146,14 @@ export class AronaClient implements ChatClient {
   readonly #outbox: Outbox;
   readonly #devices: Devices;
   readonly #connector: Connector;
+  readonly #follower: Follower | null;
   readonly #tasks = new Set<Promise<void>>();
   #relay: KnownRelay;
   #api: RelayApi | null = null;
   /** The connection, once its login is done. */
   #session: OutboxSession | null = null;
   readonly #stopped = new AbortController();
+  #cancelDocumentCheck: () => void = () => {};
 
   constructor(options: ClientOptions & { clock: Clock; identity: LocalIdentity; relay: KnownRelay }) {
     this.#options = options;
@@ -209,6 +222,13 @@ export class AronaClient implements ChatClient {
     this.#devices = new Devices(this.#context, {
       identity,
       change: (conversation, decide) => this.#membership.change(conversation, decide),
+    });
+    this.#follower = options.discovery === undefined ? null : new Follower({
+      discovery: options.discovery,
+      crypto,
+      clock,
+      onRefused: (source, { code, message }) =>
+        emit({ type: "SourceRefused", source: formatSource(source), code, reason: message }),
     });
     this.#connector = new Connector((signal) => this.#dial(signal), {
       clock,
@@ -287,6 +307,7 @@ export class AronaClient implements ChatClient {
   /** Ends in good order: what is stored is acknowledged, nothing is lost by it. */
   async close(): Promise<void> {
     this.#stopped.abort(new AronaError("CLOSED", "Cannot go on: the client was closed"));
+    this.#cancelDocumentCheck();
     this.#devices.stop();
     const settled = Promise.allSettled([...this.#tasks]);
     if (this.online) await this.#withTimeout(settled, 5_000);
@@ -554,7 +575,10 @@ export class AronaClient implements ChatClient {
           onEvent: (event) =>
             inOrder(() => this.#devices.event(event) ? Promise.resolve() : this.#inbox.event(event)),
           onReceipt: (receipt) => inOrder(() => this.#outbox.receipt(receipt)),
-          onClosed: (reason) => ended.resolve(reason),
+          onClosed: (reason) => {
+            this.#cancelDocumentCheck();
+            ended.resolve(reason);
+          },
         },
       });
       const isHealing = this.#noteLogin(link.login);
@@ -626,10 +650,30 @@ export class AronaClient implements ChatClient {
     }
     this.#devices.start(link.caughtUp);
     this.#outbox.resume();
+    this.#watchDocument(link);
+  }
+
+  /** Where the relay is known to be; else where its sources say that it is now. */
+  async #openConnection(signal: AbortSignal): Promise<SecureConnection> {
+    const [before] = this.#relay.endpoints;
+    let source: string;
+    try {
+      return await this.#reach(signal);
+    } catch (error) {
+      if (signal.aborted) throw error;
+      const followed = await this.#follower?.follow(this.#relay, signal) ?? null;
+      if (followed === null) throw error;
+      this.#saveRelay(followed.relay);
+      source = formatSource(followed.source);
+    }
+    const connection = await this.#reach(signal);
+    const [address] = this.#relay.endpoints;
+    if (address !== before) this.#hub.emit({ type: "RelayMoved", address, source });
+    return connection;
   }
 
   /** With the saved document where it works, else with a fresh one. */
-  async #openConnection(signal: AbortSignal): Promise<SecureConnection> {
+  async #reach(signal: AbortSignal): Promise<SecureConnection> {
     const { crypto, clock } = this.#context;
     const { dial } = this.#options;
     const saved = await savedDocument(this.#relay, { crypto, clock });
@@ -637,7 +681,8 @@ export class AronaClient implements ChatClient {
       try {
         return await this.#connectWith(saved, signal);
       } catch (error) {
-        if (signal.aborted) throw error; // else: it moved, or its key was rotated
+        // Where nobody answers nobody has a document. Else: somebody else is there, or the relay's key was rotated.
+        if (signal.aborted || isAronaError(error, "UNREACHABLE")) throw error;
       }
     }
     const fresh = await freshDocument(this.#relay, { crypto, clock, dial, signal });
@@ -651,12 +696,46 @@ export class AronaClient implements ChatClient {
     for (const endpoint of this.#relay.endpoints) {
       try {
         const transport = await this.#options.dial({ ...splitEndpoint(endpoint), signal });
-        return await connectSecure({ transport, crypto, clock, document, signal });
+        const connection = await connectSecure({ transport, crypto, clock, document, signal });
+        this.#reachedAt(endpoint);
+        return connection;
       } catch (error) {
-        failure = error;
+        if (signal.aborted) throw error;
+        if (failure === undefined || !isAronaError(error, "UNREACHABLE")) failure = error;
       }
     }
     throw failure;
+  }
+
+  /** The address that works is tried first from now on. */
+  #reachedAt(endpoint: string): void {
+    this.#follower?.found();
+    if (this.#relay.endpoints[0] !== endpoint) {
+      this.#saveRelay(withSource(this.#relay, parseSource(endpoint)));
+    }
+  }
+
+  /** While a connection stands its relay is asked now and then what is new: addresses, and where to look when it has moved. */
+  #watchDocument(link: RelayLink): void {
+    const { crypto, clock } = this.#context;
+    const check = async () => {
+      const [endpoint] = this.#relay.endpoints;
+      const asked = { ...this.#relay, endpoints: [endpoint] };
+      const { signal } = this.#stopped;
+      const fresh = await freshDocument(asked, { crypto, clock, dial: this.#options.dial, signal });
+      if (fresh.document.sequence === this.#relay.highestSequence) return;
+      const relay = withDocument(this.#relay, { document: fresh.document, bytes: fresh.relay.document! });
+      this.#saveRelay(withSource(relay, parseSource(endpoint)));
+    };
+    const again = (delayMs: number) => {
+      if (link.closed) return;
+      this.#cancelDocumentCheck();
+      this.#cancelDocumentCheck = clock.schedule(delayMs, () => {
+        this.#background(() => check().catch(() => {})); // the connection stands whatever became of it
+        again(DOCUMENT_CHECK_EVERY_MS);
+      });
+    };
+    again(DOCUMENT_CHECK_AFTER_MS * (0.5 + randomFraction(crypto) / 2));
   }
 
   async #authFields(
@@ -749,27 +828,22 @@ export class AronaClient implements ChatClient {
   }
 }
 
-function chooseRelay(saved: Uint8Array | null, link: string | undefined): KnownRelay {
+function chooseRelay(
+  saved: Uint8Array | null,
+  { link, relay }: Pick<ClientOptions, "link" | "relay">,
+): KnownRelay {
   const known = saved === null ? null : decodeKnownRelay(saved);
-  if (link === undefined) {
-    if (known !== null) return known;
-    throw new AronaError("USAGE", "Cannot connect: this profile does not know a relay yet", {
-      hint: "Give the link that the relay printed: --relay arona://…",
-    });
-  }
-  const linked = relayFromLink(link);
-  if (known === null) return linked;
-  if (!equalBytes(known.fingerprint, linked.fingerprint)) {
-    throw new AronaError(
-      "WRONG_RELAY",
-      "Cannot use this link: the profile belongs to a relay with another key",
-      {
-        hint: "Use another profile for another relay: --profile NAME.",
-      },
-    );
-  }
-  const [endpoint] = linked.endpoints;
-  return { ...known, endpoints: [endpoint, ...known.endpoints.filter((other) => other !== endpoint)] };
+  const given = relay ?? (link === undefined ? null : relayFromLink(parseLink(link)));
+  if (known !== null) return given === null ? known : mergeRelays(known, given);
+  if (given !== null) return given;
+  throw new AronaError("USAGE", "Cannot connect: this profile does not know a relay yet", {
+    hint: "Give the link that the relay printed: --relay arona://…",
+  });
+}
+
+/** From 0 to 1. */
+function randomFraction(crypto: CryptoProvider): number {
+  return new DataView(crypto.randomBytes(2).buffer).getUint16(0) / 0xffff;
 }
 
 function assertText(text: string): void {

@@ -45,6 +45,15 @@ export type ClientEvent =
     /** Set where another try cannot help: the client has given up. */
     readonly final?: true;
   }
+  /** The relay was found again at another address, by one of its sources, and answers there. */
+  | { readonly type: "RelayMoved"; readonly address: string; readonly source: string }
+  /** While the relay was looked for: what stands at one of its sources is not used. */
+  | {
+    readonly type: "SourceRefused";
+    readonly source: string;
+    readonly code: ErrorCode;
+    readonly reason: string;
+  }
   | (Authored & { readonly type: "MsgCreated"; readonly text: string; readonly replyTo?: string })
   | (Authored & { readonly type: "MsgEdited"; readonly target: string; readonly text: string })
   | (Authored & { readonly type: "MsgDeleted"; readonly target: string })

@@ -73,3 +73,30 @@ export const MAX_EXPIRED_KEY_PACKAGES = 24;
 /** Largest GroupInfo that is looked at: a base, and so much for each member that the relay counts. */
 export const GROUP_INFO_BASE_BYTES = 262_144;
 export const GROUP_INFO_BYTES_PER_MEMBER = 24_576;
+/**
+ * One request to a source of discovery documents takes no longer than this, is sent on within its host alone and no more often, and its
+ * answer is no larger: a document, or what GitHub says of 100 Gists.
+ */
+export const DISCOVERY_TIMEOUT_MS = 5_000;
+export const MAX_REDIRECTS = 3;
+export const MAX_API_ANSWER_BYTES = 4_194_304;
+/** Of a GitHub user so many pages of Gists are looked at, and on them so many Gists that hold an `arona.json`. */
+export const GISTS_PER_PAGE = 100;
+export const MAX_GIST_PAGES = 2;
+export const MAX_GISTS_PER_USER = 4;
+/** GitHub lets an address ask 60 times an hour without a token; others behind the same address shall have their share. */
+export const MAX_GITHUB_REQUESTS_PER_HOUR = 30;
+/** How long relays on the local network are listened for, how many, and how many addresses of each are tried. */
+export const LAN_LISTEN_MS = 3_000;
+export const MAX_LAN_RELAYS = 16;
+export const MAX_LAN_ENDPOINTS = 8;
+/** Places that a profile remembers to look for its relay, and addresses of the relay. */
+export const MAX_KNOWN_SOURCES = 8;
+export const MAX_KNOWN_ENDPOINTS = 20;
+/** While the relay is away a source is asked at once, then after this pause, doubled up to the longest; the third is for one out of reach. */
+export const FOLLOW_FIRST_MS = 3_000;
+export const FOLLOW_LONGEST_MS = 600_000;
+export const FOLLOW_UNREACHABLE_MS = 30_000;
+/** A connection that stands so long has the relay asked for a newer document, once more each hour; half of the first is drawn at random. */
+export const DOCUMENT_CHECK_AFTER_MS = 60_000;
+export const DOCUMENT_CHECK_EVERY_MS = 3_600_000;

@@ -9,7 +9,6 @@ import {
   type DeviceCode,
   encodeControl,
   equalBytes,
-  formatEndpoint,
   FrameType,
   isAronaError,
   ObjectAssembler,
@@ -23,6 +22,7 @@ import {
   encodeKnownRelay,
   freshDocument,
   type KnownRelay,
+  relayFromLink,
   splitEndpoint,
 } from "./discovery/mod.ts";
 import {
@@ -128,15 +128,7 @@ function existingIdentity(store: Store): LocalIdentity {
 /** With a fresh document: a profile that is new has no other. */
 async function connect(options: LinkOptions): Promise<{ connection: SecureConnection; relay: KnownRelay }> {
   const { crypto, clock, dial, signal, code } = options;
-  const { fingerprint } = code;
-  const linked = {
-    endpoints: [formatEndpoint(code)],
-    fingerprint,
-    document: null,
-    highestSequence: 0,
-    boot: "",
-  };
-  const { relay, document } = await freshDocument(linked, { crypto, clock, dial, signal });
+  const { relay, document } = await freshDocument(relayFromLink(code), { crypto, clock, dial, signal });
   const transport = await dial({ ...splitEndpoint(relay.endpoints[0]), signal });
   return { connection: await connectSecure({ transport, crypto, clock, document, signal }), relay };
 }

@@ -1,3 +1,26 @@
-/** Finding the relay: from a link now, from more sources later. */
+/** Finding the relay: its document at one of many sources, whether to trust it, and where it is when it has moved. */
 
+export { type Fetch, type FetchInit } from "./bounded_fetch.ts";
+export {
+  distinctRelays,
+  type Expectation,
+  find,
+  type Finding,
+  findLinked,
+  type FindOptions,
+  type Found,
+  judge,
+  type Refused,
+} from "./findings.ts";
+export { type Followed, Follower, type FollowerOptions } from "./follower.ts";
+export { parseGist, parseGistPage } from "./gist_answer.ts";
+export { GITHUB_API } from "./github_api.ts";
+export { type Browse, type LanService } from "./lan_source.ts";
+export {
+  type Candidate,
+  createDiscovery,
+  type Discovery,
+  type DiscoveryPorts,
+  type LookOptions,
+} from "./look.ts";
 export * from "./relay_address.ts";

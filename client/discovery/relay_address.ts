@@ -5,23 +5,31 @@ import {
   type Clock,
   type CryptoProvider,
   type DiscoveryDocument,
+  equalBytes,
   fetchDocument,
+  formatEndpoint,
+  formatSource,
   fromBase64Url,
   fromUtf8,
   isAronaError,
-  parseLink,
+  type Link,
+  parseSource,
+  type RelaySource,
   toBase64Url,
   type Transport,
   utf8,
   verifyDocument,
 } from "../../proto/mod.ts";
+import { MAX_KNOWN_ENDPOINTS, MAX_KNOWN_SOURCES } from "../limits.ts";
 
 const FINGERPRINT_BYTES = 32;
 
 /** What a profile remembers of its relay. */
 export interface KnownRelay {
-  /** `host:port`, most recent first. */
+  /** `host:port`, best first. */
   readonly endpoints: readonly string[];
+  /** Where newer documents may be, in the form of `formatSource()`, best first; addresses are in {@link endpoints}. */
+  readonly sources: readonly string[];
   /** SHA-256 of the relay's identity key; pinned. */
   readonly fingerprint: Uint8Array;
   /** The newest document seen, as it came. */
@@ -37,11 +45,76 @@ export type Dial = (
   address: { hostname: string; port: number; signal?: AbortSignal },
 ) => Promise<Transport>;
 
-/** A relay as a link names it. @throws {AronaError} `USAGE` for a malformed link */
-export function relayFromLink(link: string): KnownRelay {
-  const { hostname, port, fingerprint } = parseLink(link);
-  const host = hostname.includes(":") ? `[${hostname}]` : hostname;
-  return { endpoints: [`${host}:${port}`], fingerprint, document: null, highestSequence: 0, boot: "" };
+/** A relay as a link to its address names it. */
+export function relayFromLink(link: Link): KnownRelay {
+  return {
+    endpoints: [formatEndpoint(link)],
+    sources: [],
+    fingerprint: link.fingerprint,
+    document: null,
+    highestSequence: 0,
+    boot: "",
+  };
+}
+
+/** A relay as a first verified document describes it, with the sources that led there. */
+export function relayFromDocument(
+  verified: VerifiedDocument,
+  options: { found: readonly RelaySource[] },
+): KnownRelay {
+  const nothing = { endpoints: [], sources: [], document: null, highestSequence: 0, boot: "" };
+  const relay = withDocument({ ...nothing, fingerprint: verified.document.fingerprint }, verified);
+  return options.found.reduceRight(withSource, relay);
+}
+
+/** A document that was verified for this relay, and the bytes it came as. */
+export interface VerifiedDocument {
+  readonly document: DiscoveryDocument;
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * The relay with what a newer document says: its addresses and sources come first. Of the addresses before, the one that was used last
+ * stays at the end: it may be one that only works from here.
+ */
+export function withDocument(relay: KnownRelay, { document, bytes }: VerifiedDocument): KnownRelay {
+  return {
+    ...relay,
+    endpoints: unique([...document.endpoints, ...relay.endpoints.slice(0, 1)], MAX_KNOWN_ENDPOINTS),
+    sources: unique([...document.sources, ...relay.sources], MAX_KNOWN_SOURCES),
+    document: bytes,
+    highestSequence: document.sequence,
+  };
+}
+
+/** The relay with one more way to it, which is tried first from now on. */
+export function withSource(relay: KnownRelay, source: RelaySource): KnownRelay {
+  const text = formatSource(source);
+  return source.kind === "endpoint"
+    ? { ...relay, endpoints: unique([text, ...relay.endpoints], MAX_KNOWN_ENDPOINTS) }
+    : { ...relay, sources: unique([text, ...relay.sources], MAX_KNOWN_SOURCES) };
+}
+
+/**
+ * What a profile knows, with what it was given anew; that comes first.
+ *
+ * @throws {AronaError} `WRONG_RELAY` where it is another relay
+ */
+export function mergeRelays(known: KnownRelay, given: KnownRelay): KnownRelay {
+  if (!equalBytes(known.fingerprint, given.fingerprint)) {
+    throw new AronaError(
+      "WRONG_RELAY",
+      "Cannot use this link: the profile belongs to a relay with another key",
+      { hint: "Use another profile for another relay: --profile NAME." },
+    );
+  }
+  const newer = given.highestSequence > known.highestSequence ? given : known;
+  return {
+    ...newer,
+    boot: known.boot,
+    endpoints: unique([...given.endpoints, ...known.endpoints], MAX_KNOWN_ENDPOINTS),
+    sources: unique([...given.sources, ...known.sources], MAX_KNOWN_SOURCES),
+  };
 }
 
 /** The saved document if it can still be used, verified again. */
@@ -69,7 +142,7 @@ export async function freshDocument(
   relay: KnownRelay,
   options: { crypto: CryptoProvider; clock: Clock; dial: Dial; signal?: AbortSignal },
 ): Promise<{ relay: KnownRelay; document: DiscoveryDocument }> {
-  let failure: unknown;
+  let failure: unknown = noAddress();
   for (const endpoint of relay.endpoints) {
     try {
       const transport = await options.dial({ ...splitEndpoint(endpoint), signal: options.signal });
@@ -79,14 +152,15 @@ export async function freshDocument(
         fingerprint: relay.fingerprint,
         highestSequence: relay.highestSequence,
       });
-      const endpoints = [endpoint, ...document.endpoints.filter((other) => other !== endpoint)];
-      return {
-        relay: { ...relay, endpoints, document: bytes, highestSequence: document.sequence },
-        document,
-      };
+      const before = { ...relay, endpoints: [endpoint] };
+      const known = withSource(withDocument(before, { document, bytes }), parseSource(endpoint));
+      return { relay: known, document };
     } catch (error) {
-      if (isAronaError(error, "WRONG_RELAY")) throw wrongRelay(endpoint, error);
-      failure = error;
+      if (options.signal?.aborted) throw error;
+      // That somebody else is at one address says more than that nobody is at another.
+      if (!isAronaError(failure, "WRONG_RELAY")) {
+        failure = isAronaError(error, "WRONG_RELAY") ? wrongRelay(endpoint, error) : error;
+      }
     }
   }
   throw failure;
@@ -117,23 +191,39 @@ export function encodeKnownRelay(relay: KnownRelay): Uint8Array {
 /** From the store. @throws {AronaError} `CORRUPT_STORE` */
 export function decodeKnownRelay(row: Uint8Array): KnownRelay {
   try {
-    const { endpoints, fingerprint, document, highestSequence, boot } = JSON.parse(fromUtf8(row));
+    // Version 1 of a profile knows no sources.
+    const { endpoints, sources = [], fingerprint, document, highestSequence, boot } = JSON.parse(
+      fromUtf8(row),
+    );
     const relay: KnownRelay = {
       endpoints,
+      sources,
       fingerprint: fromBase64Url(String(fingerprint)),
       document: document === null ? null : fromBase64Url(String(document)),
       highestSequence,
       boot,
     };
-    const fits = Array.isArray(endpoints) && endpoints.every((endpoint) => typeof endpoint === "string") &&
+    const areTexts = (list: unknown) => Array.isArray(list) && list.every((text) => typeof text === "string");
+    const fits = areTexts(endpoints) && areTexts(sources) && sources.length <= MAX_KNOWN_SOURCES &&
       relay.fingerprint.length === FINGERPRINT_BYTES &&
       Number.isSafeInteger(highestSequence) && highestSequence >= 0 && typeof boot === "string";
     if (!fits) throw new AronaError("BAD_ENCODING", "Cannot read the saved relay: a field does not fit");
     for (const endpoint of relay.endpoints) splitEndpoint(endpoint);
+    for (const source of relay.sources) parseSource(source);
     return relay;
   } catch (cause) {
     throw new AronaError("CORRUPT_STORE", "Cannot read the saved relay: its row does not decode", { cause });
   }
+}
+
+function unique(texts: readonly string[], limit: number): string[] {
+  return [...new Set(texts)].slice(0, limit);
+}
+
+function noAddress(): AronaError {
+  return new AronaError("UNREACHABLE", "Cannot connect to the relay: no address of it is known", {
+    hint: "Ask whoever runs the relay for a new link.",
+  });
 }
 
 function wrongRelay(endpoint: string, cause: unknown): AronaError {

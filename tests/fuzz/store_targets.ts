@@ -8,6 +8,7 @@ import {
   type DeviceId,
   fingerprintOf,
   fromHex,
+  parseSource,
   toBase64Url,
   utf8,
 } from "../../proto/mod.ts";
@@ -139,9 +140,17 @@ const knownRelay: FuzzTarget = {
     const relay = await fixedRelay();
     const { fingerprint } = relay.document;
     const endpoints = ["relay.example:7700", "[2001:db8::7]:7700"];
+    const sources = ["gist:0123456789abcdef", "@alice", "https://relay.example", "lan"];
     const corpus = [
-      { endpoints, fingerprint, document: relay.bytes, highestSequence: 7, boot: "00112233445566ff" },
-      { endpoints, fingerprint, document: null, highestSequence: 0, boot: "" },
+      {
+        endpoints,
+        sources,
+        fingerprint,
+        document: relay.bytes,
+        highestSequence: 7,
+        boot: "00112233445566ff",
+      },
+      { endpoints, sources: [], fingerprint, document: null, highestSequence: 0, boot: "" },
     ].map(encodeKnownRelay);
     const objects = corpus.map((bytes) => JSON.parse(new TextDecoder().decode(bytes)) as Json);
     return {
@@ -157,6 +166,7 @@ const knownRelay: FuzzTarget = {
         assert.ok(Number.isSafeInteger(known.highestSequence) && known.highestSequence >= 0);
         assert.equal(typeof known.boot, "string");
         for (const endpoint of known.endpoints) splitEndpoint(endpoint);
+        for (const source of known.sources) parseSource(source);
         assert.deepEqual(decodeKnownRelay(encodeKnownRelay(known)), known);
       },
     };

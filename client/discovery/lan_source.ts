@@ -1,0 +1,108 @@
+/** The local network as a source: relays that announce themselves there are asked for their documents. */
+
+import { AronaError, type Clock, isAronaError, parseEndpoint, toBase64Url } from "../../proto/mod.ts";
+import { LAN_LISTEN_MS, MAX_LAN_ENDPOINTS, MAX_LAN_RELAYS } from "../limits.ts";
+import { lookAtEndpoint } from "./endpoint_source.ts";
+import type { Candidate } from "./look.ts";
+import type { Dial } from "./relay_address.ts";
+
+/** What a relay announces on the local network; anybody there can announce anything. */
+export interface LanService {
+  /** For people. */
+  readonly name: string;
+  /** The relay's fingerprint as in a link, or its beginning. */
+  readonly fingerprint?: string;
+  /** `host:port`, best first. */
+  readonly endpoints: readonly string[];
+}
+
+/** Listens on the local network until the signal aborts; the same relay may come several times. */
+export type Browse = (signal: AbortSignal) => AsyncIterable<LanService>;
+
+/** What {@link lookOnLan} works with. */
+export interface LanLook {
+  readonly clock: Clock;
+  readonly dial: Dial;
+  readonly browse: Browse;
+  readonly signal: AbortSignal;
+  /** Only this relay is wanted: others are not asked, and it need not be listened on once it has answered. */
+  readonly fingerprint?: Uint8Array;
+}
+
+/** Listens for {@link LAN_LISTEN_MS} and asks each relay as it is heard. @throws {AronaError} `NOT_FOUND` where there is none */
+export async function lookOnLan(look: LanLook): Promise<readonly Candidate[]> {
+  const { clock, signal } = look;
+  signal.throwIfAborted();
+  const wanted = look.fingerprint === undefined ? null : toBase64Url(look.fingerprint);
+  const listening = new AbortController();
+  const onAbort = () => listening.abort(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  const cancel = clock.schedule(LAN_LISTEN_MS, () => listening.abort());
+  const asked = new Map<string, Promise<Candidate | null>>();
+  let failure: unknown = null;
+  try {
+    for await (const service of untilAborted(look.browse(listening.signal), listening.signal)) {
+      const key = JSON.stringify([service.fingerprint, service.endpoints]);
+      if (asked.has(key) || wanted !== null && !wanted.startsWith(service.fingerprint ?? "")) continue;
+      const asking = ask(service, look);
+      asked.set(key, asking);
+      if (wanted !== null && service.fingerprint !== undefined) {
+        asking.then((candidate) => candidate !== null && listening.abort());
+      }
+      if (asked.size >= MAX_LAN_RELAYS) break;
+    }
+  } catch (error) {
+    failure = error;
+  } finally {
+    listening.abort();
+    cancel();
+    signal.removeEventListener("abort", onAbort);
+  }
+  const found = (await Promise.all(asked.values())).filter((candidate) => candidate !== null);
+  signal.throwIfAborted();
+  if (found.length > 0) return found;
+  if (failure !== null) throw unusable(failure);
+  throw new AronaError("NOT_FOUND", "Cannot find a relay on the local network: none answers", {
+    hint: "Whoever runs the relay can give you its link.",
+  });
+}
+
+/** Asks at the announced addresses, one after the other. */
+async function ask(service: LanService, { clock, dial, signal }: LanLook): Promise<Candidate | null> {
+  for (const text of service.endpoints.slice(0, MAX_LAN_ENDPOINTS)) {
+    try {
+      const [candidate] = await lookAtEndpoint(parseEndpoint(text), { clock, dial, signal });
+      return { ...candidate, announced: service.fingerprint };
+    } catch {
+      // The next address may work; whoever announces nonsense is not worth a word.
+    }
+  }
+  return null;
+}
+
+/** The items up to the abort, whether or not the iterator heeds the signal itself. */
+async function* untilAborted<T>(items: AsyncIterable<T>, signal: AbortSignal): AsyncGenerator<T> {
+  const iterator = items[Symbol.asyncIterator]();
+  const aborted = Promise.withResolvers<null>();
+  const onAbort = () => aborted.resolve(null);
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    while (!signal.aborted) {
+      const next = iterator.next();
+      next.catch(() => {}); // it may fail by the abort
+      const result = await Promise.race([next, aborted.promise]);
+      if (result === null || result.done) return;
+      yield result.value;
+    }
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+    void iterator.return?.()?.catch(() => {});
+  }
+}
+
+function unusable(cause: unknown): AronaError {
+  if (isAronaError(cause)) return cause;
+  return new AronaError("UNREACHABLE", "Cannot look at the local network: it cannot be listened on", {
+    cause,
+  });
+}

@@ -1,0 +1,40 @@
+/** A limit on how long something may take, whatever is underneath. */
+
+import type { AronaError, Clock } from "../../proto/mod.ts";
+
+/** Options of {@link within}. */
+export interface TimeLimit {
+  readonly clock: Clock;
+  readonly limitMs: number;
+  readonly signal: AbortSignal;
+  /** What is thrown when time is up. */
+  readonly late: () => AronaError;
+}
+
+/**
+ * Runs `action` with a signal that aborts at the limit, or with the signal given, and does not wait for it any longer then.
+ *
+ * @throws what `action` throws, `late()`, or the signal's reason
+ */
+export async function within<T>(limit: TimeLimit, action: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const { clock, limitMs, signal, late } = limit;
+  signal.throwIfAborted();
+  const given = new AbortController();
+  const over = Promise.withResolvers<never>();
+  over.promise.catch(() => {}); // where the action is done first
+  const end = (reason: unknown) => {
+    given.abort(reason);
+    over.reject(reason);
+  };
+  const onAbort = () => end(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  const cancel = clock.schedule(limitMs, () => end(late()));
+  try {
+    const doing = action(given.signal);
+    doing.catch(() => {}); // it may fail once nobody waits for it
+    return await Promise.race([doing, over.promise]);
+  } finally {
+    cancel();
+    signal.removeEventListener("abort", onAbort);
+  }
+}
