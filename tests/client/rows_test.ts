@@ -4,6 +4,8 @@ import assert from "node:assert/strict";
 import { Conversation, loadConversations } from "../../client/conversation.ts";
 import { createMemoryStore } from "../../client/store/mod.ts";
 import { decodeOutboxRow, encodeOutboxRow, type OutboxRow } from "../../client/outbox_row.ts";
+import { decodeKnownRelay, encodeKnownRelay, type KnownRelay } from "../../client/discovery/mod.ts";
+import { fromUtf8, utf8 } from "../../proto/mod.ts";
 import { createWorld, Room } from "./groups_support.ts";
 
 /** Base vector16, sent u64, sent before u64, replaced vector16: what version 2 has behind version 1, here empty. */
@@ -61,4 +63,28 @@ Deno.test("an outbox row of version 1 is sealed anew", () => {
   ]);
   assert.deepEqual(decodeOutboxRow(row.id, old), { ...row, sealed: null, reached: 0 });
   assert.deepEqual(decodeOutboxRow(row.id, bytes), row);
+});
+
+Deno.test("a relay that was saved when there were no sources has none", () => {
+  const relay: KnownRelay = {
+    endpoints: ["relay.example:7700", "[2001:db8::7]:7700"],
+    sources: [],
+    fingerprint: new Uint8Array(32).fill(7),
+    document: null,
+    highestSequence: 3,
+    boot: "00112233445566ff",
+  };
+  const { sources: _new, ...old } = JSON.parse(fromUtf8(encodeKnownRelay(relay)));
+  assert.deepEqual(decodeKnownRelay(utf8(JSON.stringify(old))), relay);
+  const known = { ...relay, sources: ["gist:0123456789abcdef", "@alice", "https://relay.example", "lan"] };
+  assert.deepEqual(decodeKnownRelay(encodeKnownRelay(known)), known);
+});
+
+Deno.test("a saved relay whose sources are none is damaged, not half read", () => {
+  const row = { endpoints: [], fingerprint: "A".repeat(43), document: null, highestSequence: 0, boot: "" };
+  for (const sources of [null, "@alice", ["nonsense"], [7], Array(9).fill("@alice")]) {
+    assert.throws(() => decodeKnownRelay(utf8(JSON.stringify({ ...row, sources }))), {
+      code: "CORRUPT_STORE",
+    });
+  }
 });

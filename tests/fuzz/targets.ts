@@ -3,6 +3,7 @@
 import { clientTargets } from "./client_targets.ts";
 import { contentTargets } from "./content_targets.ts";
 import { deviceTargets } from "./device_targets.ts";
+import { discoveryTargets } from "./discovery_targets.ts";
 import { handshakeTargets } from "./handshake_targets.ts";
 import { messageTargets } from "./message_targets.ts";
 import { mlsTargets } from "./mls_targets.ts";
@@ -19,6 +20,7 @@ export const TARGETS: readonly FuzzTarget[] = [
   recordTarget,
   ...messageTargets,
   ...trustTargets,
+  ...discoveryTargets,
   ...deviceTargets,
   ...handshakeTargets,
   ...relayTargets,

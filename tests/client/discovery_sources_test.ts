@@ -1,0 +1,10 @@
+/** Every kind of source keeps to the suite. */
+
+import { endpointPlace, gistPlace, lanPlace, userPlace, webPlace } from "../helpers/places.ts";
+import { discoverySuite } from "../suites/discovery_suite.ts";
+
+discoverySuite("an address", endpointPlace);
+discoverySuite("a Gist", gistPlace);
+discoverySuite("a GitHub user", userPlace);
+discoverySuite("a web server", webPlace);
+discoverySuite("the local network", lanPlace);
