@@ -23,6 +23,7 @@ export * from "./document.ts";
 export * from "./endpoint.ts";
 export * from "./errors.ts";
 export * from "./frame.ts";
+export * from "./github.ts";
 export * from "./handshake.ts";
 export * from "./identity.ts";
 export { deriveSecret, type SessionSecrets } from "./key_schedule.ts";

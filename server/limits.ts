@@ -147,3 +147,24 @@ export const RELAY_KEY_ROTATION_MS = 21 * 86_400_000;
 export const DOCUMENT_RENEWAL_MS = 4 * 86_400_000;
 /** How often both are looked at. */
 export const MAINTENANCE_INTERVAL_MS = 3_600_000;
+
+// Publishing to GitHub
+
+/** One request, with its answer. */
+export const GITHUB_TIMEOUT_MS = 10_000;
+/** An answer: a Gist with everything else that is in it, or 100 Gists without their contents. */
+export const MAX_GITHUB_ANSWER_BYTES = 4_194_304;
+/** Redirects that are followed, within the API's host. */
+export const MAX_GITHUB_REDIRECTS = 3;
+/** The pause after the first failure that may pass by itself; every further one doubles it. */
+export const GITHUB_RETRY_MS = 2_000;
+/** The longest. */
+export const MAX_GITHUB_RETRY_MS = 600_000;
+/** A limit on requests that does not say when it ends. */
+export const GITHUB_LIMIT_MS = 60_000;
+/** However long GitHub says that a limit lasts, it is asked again after this time. */
+export const MAX_GITHUB_LIMIT_MS = 3_900_000;
+/** Documents that are published at once, as when the relay starts. */
+export const PUBLISH_BURST = 8;
+/** After those, one in this time. */
+export const PUBLISH_INTERVAL_MS = 30_000;

@@ -141,7 +141,7 @@ export class GithubStandIn implements AsyncDisposable {
     this.#description = description;
     this.#now = now;
     this.#server = Deno.serve(
-      { hostname: "127.0.0.1", port, onListen: () => {} },
+      { hostname: "127.0.0.1", port, signal: this.#ending.signal, onListen: () => {} },
       (request) => this.#serve(request),
     );
     this.url = `http://127.0.0.1:${this.#server.addr.port}`;
@@ -227,7 +227,7 @@ export class GithubStandIn implements AsyncDisposable {
   /** Ends it. @throws where a request was wrong */
   async close(): Promise<void> {
     this.#ending.abort();
-    await this.#server.shutdown();
+    await this.#server.finished;
     const problems = this.takeProblems();
     if (problems.length > 0) throw new Error(`Wrong requests to GitHub:\n${problems.join("\n")}`);
   }
@@ -533,6 +533,7 @@ export class GithubStandIn implements AsyncDisposable {
   #commonHeaders(token: Token | null | undefined): Record<string, string> {
     const { limit, used, resetAtMs } = this.#limitOf(token ?? undefined);
     return {
+      date: new Date(this.#now()).toUTCString(),
       "x-github-media-type": "github.v3; format=json",
       "x-github-api-version-selected": GITHUB_API_VERSION,
       "x-ratelimit-limit": `${limit}`,

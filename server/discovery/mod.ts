@@ -1,0 +1,12 @@
+/** How a relay is found: puts its document where clients look for it. What is needed of the system is handed in. */
+
+export type { PublishedGist } from "./gist_answer.ts";
+export {
+  type GistPublisher,
+  type GistPublisherEvent,
+  type GistPublisherOptions,
+  type GistPublisherStatus,
+  startGistPublisher,
+} from "./gist_publisher.ts";
+export type { Fetch, FetchInit } from "./github_api.ts";
+export { checkGithubToken, TOKEN_HINT } from "./github_token.ts";
