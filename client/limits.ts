@@ -90,6 +90,11 @@ export const MAX_GITHUB_REQUESTS_PER_HOUR = 30;
 export const LAN_LISTEN_MS = 3_000;
 export const MAX_LAN_RELAYS = 16;
 export const MAX_LAN_ENDPOINTS = 8;
+/** Announced names that are kept in mind meanwhile, whoever made them up. */
+export const MAX_LAN_INSTANCES = 64;
+/** Questions, and things known already, in one packet to the local network; and packets of others that are read in a second. */
+export const MAX_LAN_QUESTIONS = 16;
+export const LAN_PACKETS_PER_SECOND = 200;
 /** Places that a profile remembers to look for its relay, and addresses of the relay. */
 export const MAX_KNOWN_SOURCES = 8;
 export const MAX_KNOWN_ENDPOINTS = 20;

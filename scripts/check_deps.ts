@@ -34,10 +34,10 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "@logtape/logtape": ["cli/"],
   "commander": ["cli/"],
   "qrcode-terminal": ["cli/", "client/tui/"],
-  "multicast-dns": ["client/discovery/", "server/discovery/", "cli/"],
   "ink": ["client/tui/"],
   "react": ["client/tui/"],
   "ajv": [], // tests only: what ships has no use for GitHub's description
+  "dns-packet": [],
   "fast-check": [],
   "jsqr": [],
 };

@@ -168,3 +168,15 @@ export const MAX_GITHUB_LIMIT_MS = 3_900_000;
 export const PUBLISH_BURST = 8;
 /** After those, one in this time. */
 export const PUBLISH_INTERVAL_MS = 30_000;
+
+// The local network
+
+/** One answer on an interface in this time at most, however many ask. */
+export const LAN_ANSWER_INTERVAL_MS = 1_000;
+/** The same where somebody else is about to take the relay's name there. */
+export const LAN_DEFENCE_INTERVAL_MS = 250;
+/** Packets of others that are read in a second. */
+export const LAN_PACKETS_PER_SECOND = 200;
+/** So many conflicts over the name in a row slow the search for another one down to one in the time below. */
+export const MAX_LAN_CONFLICTS = 10;
+export const LAN_CONFLICT_DELAY_MS = 5_000;

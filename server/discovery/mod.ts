@@ -1,4 +1,4 @@
-/** How a relay is found: puts its document where clients look for it. What is needed of the system is handed in. */
+/** How a relay is found: puts its document where clients look for it, and announces it on the local network. What is needed of the system is handed in. */
 
 export type { PublishedGist } from "./gist_answer.ts";
 export {
@@ -10,3 +10,10 @@ export {
 } from "./gist_publisher.ts";
 export type { Fetch, FetchInit } from "./github_api.ts";
 export { checkGithubToken, TOKEN_HINT } from "./github_token.ts";
+export {
+  type LanAnnouncer,
+  type LanAnnouncerEvent,
+  type LanAnnouncerOptions,
+  startLanAnnouncer,
+} from "./lan_announcer.ts";
+export { type LanRelay, listeningAddresses } from "./lan_records.ts";

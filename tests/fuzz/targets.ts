@@ -5,6 +5,7 @@ import { contentTargets } from "./content_targets.ts";
 import { deviceTargets } from "./device_targets.ts";
 import { discoveryTargets } from "./discovery_targets.ts";
 import { handshakeTargets } from "./handshake_targets.ts";
+import { lanTargets } from "./lan_targets.ts";
 import { messageTargets } from "./message_targets.ts";
 import { mlsTargets } from "./mls_targets.ts";
 import { recordTarget } from "./record_target.ts";
@@ -21,6 +22,7 @@ export const TARGETS: readonly FuzzTarget[] = [
   ...messageTargets,
   ...trustTargets,
   ...discoveryTargets,
+  ...lanTargets,
   ...deviceTargets,
   ...handshakeTargets,
   ...relayTargets,
