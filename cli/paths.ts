@@ -22,6 +22,14 @@ export function relayFolder(home: string): string {
   return join(home, "relay");
 }
 
+/** The relay's data folder as `--data` or ARONA_HOME have it. */
+export function relayDataFolder(
+  { settings, home }: { settings: { text(name: "data"): string | undefined }; home: () => string },
+): string {
+  const given = settings.text("data");
+  return given === undefined ? relayFolder(home()) : resolve(given);
+}
+
 /** A profile's folder. */
 export function profileFolder(home: string, profile: string): string {
   return join(home, "profiles", profile);

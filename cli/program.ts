@@ -2,6 +2,15 @@
 
 import { Command, CommanderError, Option } from "commander";
 import type { CommandSpec } from "./command.ts";
+import {
+  adminBan,
+  adminBans,
+  adminDrain,
+  adminKick,
+  adminLimits,
+  adminReload,
+  adminUnban,
+} from "./commands/admin.ts";
 import { channels } from "./commands/channels.ts";
 import { completions } from "./commands/completions.ts";
 import { config } from "./commands/config.ts";
@@ -17,6 +26,7 @@ import { members } from "./commands/members.ts";
 import { part } from "./commands/part.ts";
 import { send } from "./commands/send.ts";
 import { serve } from "./commands/serve.ts";
+import { status } from "./commands/status.ts";
 import { tail } from "./commands/tail.ts";
 import { verify } from "./commands/verify.ts";
 import { VERSION, version } from "./commands/version.ts";
@@ -30,6 +40,14 @@ import { aronaHome } from "./paths.ts";
 /** Every command, in the order of the help text. */
 export const COMMANDS: readonly CommandSpec[] = [
   serve,
+  status,
+  adminBan,
+  adminUnban,
+  adminBans,
+  adminKick,
+  adminLimits,
+  adminReload,
+  adminDrain,
   invite,
   connect,
   send,
@@ -58,6 +76,7 @@ export const COMMANDS: readonly CommandSpec[] = [
 
 /** Commands that only hold others. */
 export const PARENTS: Readonly<Record<string, string>> = {
+  admin: "look after your relay while it runs: bans, limits, an orderly stop",
   device: "use several devices as one person",
   group: "create private groups and change who is in a group or channel",
 };

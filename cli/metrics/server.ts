@@ -1,0 +1,95 @@
+/** Serves `/healthz`, `/readyz` and `/metrics`. Nobody's name is in what they say, and nothing can be changed through them. */
+
+import { type Endpoint, formatEndpoint } from "../../proto/mod.ts";
+import type { RelayStatus } from "../control/protocol.ts";
+import { CommandFailure } from "../failure.ts";
+import { reasonOf } from "../paths.ts";
+import { METRICS_CONTENT_TYPE, writeMetrics } from "./exposition.ts";
+import { relayMetrics } from "./relay_metrics.ts";
+
+/** What is asked for the numbers. */
+export interface MeteredRelay {
+  status(): Promise<RelayStatus>;
+  /** Whether new devices are let in. */
+  readonly ready: boolean;
+}
+
+/** Metrics that are being served. */
+export interface MetricsServer {
+  /** `host:port`. */
+  readonly address: string;
+  stop(): Promise<void>;
+}
+
+/** Options of {@link metricsHandler}. */
+export interface MetricsOptions {
+  readonly relay: MeteredRelay;
+  /** Milliseconds that only ever grow. */
+  readonly monotonic: () => number;
+  readonly onFault?: (error: unknown) => void;
+}
+
+/** Begins to serve. @throws {CommandFailure} where it cannot listen there */
+export function serveMetrics(listen: Endpoint, options: MetricsOptions): MetricsServer {
+  let server;
+  try {
+    server = Deno.serve({ ...listen, onListen() {} }, metricsHandler(options));
+  } catch (cause) {
+    throw new CommandFailure(`Cannot serve metrics on ${formatEndpoint(listen)}: ${reasonOf(cause)}`, {
+      cause,
+      hint: "Choose another port with --metrics.",
+    });
+  }
+  const { addr } = server;
+  return {
+    address: formatEndpoint({ hostname: addr.hostname, port: addr.port }),
+    stop: () => server.shutdown(),
+  };
+}
+
+/** What answers the requests. */
+export function metricsHandler(
+  { relay, monotonic, onFault }: MetricsOptions,
+): (request: Request) => Promise<Response> {
+  let asked: Promise<string> | null = null;
+  // However many ask at once, the relay is asked once.
+  const text = () => {
+    asked ??= (async () => {
+      const startMs = monotonic();
+      const status = await relay.status();
+      return writeMetrics(relayMetrics(status, { answerSeconds: (monotonic() - startMs) / 1_000 }));
+    })().finally(() => asked = null);
+    return asked;
+  };
+  return async ({ method, url }) => {
+    if (method !== "GET" && method !== "HEAD") return plain("only GET\n", 405);
+    switch (new URL(url).pathname) {
+      case "/healthz":
+        return plain("ok\n");
+      case "/readyz":
+        if (!relay.ready) return plain("stopping\n", 503);
+        try {
+          await text(); // the relay's thread answers
+          return plain("ready\n");
+        } catch {
+          return plain("the relay does not answer\n", 503);
+        }
+      case "/metrics":
+        try {
+          return plain(await text(), 200, METRICS_CONTENT_TYPE);
+        } catch (error) {
+          onFault?.(error);
+          return plain("the relay does not answer\n", 503);
+        }
+      default:
+        return plain("there are /healthz, /readyz and /metrics\n", 404);
+    }
+  };
+}
+
+function plain(text: string, status = 200, type = "text/plain; charset=utf-8"): Response {
+  return new Response(text, {
+    status,
+    headers: { "content-type": type, "cache-control": "no-store", "x-content-type-options": "nosniff" },
+  });
+}
