@@ -194,6 +194,11 @@ export const OPTIONS = {
     describe: "accept an identity that has changed; with the beginning of its fingerprint, only that one",
     inFile: false,
   },
+  force: {
+    kind: "switch",
+    describe: "also where something is there already; that is kept aside",
+    inFile: false,
+  },
   yes: { kind: "switch", describe: "do not ask whether it is meant", inFile: false },
   revoke: { kind: "switch", describe: "take the right away again", inFile: false },
   example: { kind: "switch", describe: "print a commented example of a configuration file", inFile: false },

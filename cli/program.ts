@@ -11,6 +11,7 @@ import {
   adminReload,
   adminUnban,
 } from "./commands/admin.ts";
+import { backup } from "./commands/backup.ts";
 import { channels } from "./commands/channels.ts";
 import { completions } from "./commands/completions.ts";
 import { config } from "./commands/config.ts";
@@ -24,6 +25,7 @@ import { invite } from "./commands/invite.ts";
 import { join } from "./commands/join.ts";
 import { members } from "./commands/members.ts";
 import { part } from "./commands/part.ts";
+import { restore } from "./commands/restore.ts";
 import { send } from "./commands/send.ts";
 import { serve } from "./commands/serve.ts";
 import { status } from "./commands/status.ts";
@@ -69,6 +71,8 @@ export const COMMANDS: readonly CommandSpec[] = [
   deviceLink,
   deviceList,
   deviceRemove,
+  backup,
+  restore,
   config,
   version,
   completions,

@@ -97,6 +97,10 @@ export class MemoryRelayStore implements RelayStore {
     return ++this.#sequence;
   }
 
+  skipSequences(count: number): void {
+    this.#sequence += count;
+  }
+
   account(account: string): StoredAccount | null {
     return this.#accounts.get(account) ?? null;
   }

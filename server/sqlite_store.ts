@@ -76,6 +76,13 @@ class SqliteRelayStore implements RelayStore {
     return row!.value as number;
   }
 
+  skipSequences(count: number): void {
+    this.database.run(
+      "INSERT INTO counters VALUES ('sequence', ?) ON CONFLICT DO UPDATE SET value = value + excluded.value",
+      count,
+    );
+  }
+
   account(account: string): StoredAccount | null {
     return this.database.get("SELECT account, fingerprint FROM accounts WHERE account = ?", account) as
       | StoredAccount

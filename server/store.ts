@@ -153,6 +153,8 @@ export interface RelayStore {
   expireRelayKeys(nowMs: number): void;
   /** The next sequence number of the discovery document: 1, 2, 3 … over all starts. */
   nextSequence(): number;
+  /** Leaves `count` numbers out: after the store was put back from a backup, so that no number comes twice. */
+  skipSequences(count: number): void;
 
   account(account: string): StoredAccount | null;
   accountCount(): number;

@@ -46,6 +46,8 @@ export function relayStoreSuite(name: string, open: () => RelayStore): void {
 
   test("counts the document's sequence up from 1", (store) => {
     assert.deepEqual([store.nextSequence(), store.nextSequence(), store.nextSequence()], [1, 2, 3]);
+    store.skipSequences(10);
+    assert.equal(store.nextSequence(), 14);
   });
 
   test("keeps names and identities out, and lets them in again", (store) => {
