@@ -11,7 +11,7 @@ if (import.meta.main) Deno.exit(await main(Deno.args));
 export async function main(args: readonly string[]): Promise<number> {
   const io = systemIo({ plain: args.includes("--plain") });
   const stopListening = listenForSignals(
-    { end: () => io.end("signal"), force: () => Deno.exit(1) },
+    { end: () => io.end("signal"), force: () => Deno.exit(1), hangUp: () => io.hangUp() },
     { monotonic: () => performance.now() },
   );
   const stopCatching = catchFaults((line, error) => {

@@ -18,6 +18,8 @@ export interface CommandContext {
   readonly io: Io;
   readonly output: Output;
   readonly settings: Settings;
+  /** Flags, environment and configuration file once more. @param readText @default from the disk */
+  reread(readText?: (path: string) => Promise<string>): Promise<Settings>;
   /** Positional arguments in order; optional ones can be missing. */
   readonly args: readonly (string | undefined)[];
   /** Ends with an error once the command shall end. */

@@ -61,10 +61,15 @@ export async function readSettings(options: {
   flags: ReadonlyMap<OptionName, unknown>;
   env: (name: string) => string | undefined;
   home: () => string;
+  /** Reads the file's text. @default from the disk */
+  readText?: (path: string) => Promise<string>;
 }): Promise<Settings> {
   const { flags, env } = options;
   const named = (flags.get("config") as string | undefined) ?? (env("ARONA_CONFIG") || undefined);
-  const file = await readConfigFile(named ?? homeConfigFile(options.home), { needed: named !== undefined });
+  const file = await readConfigFile(named ?? homeConfigFile(options.home), {
+    needed: named !== undefined,
+    readText: options.readText ?? readText,
+  });
   const values = new Map<OptionName, Setting>();
   for (const name of OPTION_NAMES) {
     const spec = optionSpec(name);
@@ -107,14 +112,12 @@ export function parseConfig(text: string, path: string): Map<OptionName, OptionV
 
 async function readConfigFile(
   path: string | null,
-  options: { needed: boolean },
+  options: { needed: boolean; readText: (path: string) => Promise<string> },
 ): Promise<{ path: string; values: Map<OptionName, OptionValue> } | null> {
   if (path === null) return null;
   let text: string;
   try {
-    const { size } = await Deno.stat(path);
-    if (size > MAX_FILE_BYTES) throw new Error(`it has ${size} bytes, ${MAX_FILE_BYTES} are allowed`);
-    text = await Deno.readTextFile(path);
+    text = await options.readText(path);
   } catch (cause) {
     const absent = cause instanceof Deno.errors.NotFound || cause instanceof Deno.errors.NotADirectory;
     if (absent && !options.needed) return null;
@@ -124,6 +127,12 @@ async function readConfigFile(
     });
   }
   return { path, values: parseConfig(text, path) };
+}
+
+async function readText(path: string): Promise<string> {
+  const { size } = await Deno.stat(path);
+  if (size > MAX_FILE_BYTES) throw new Error(`it has ${size} bytes, ${MAX_FILE_BYTES} are allowed`);
+  return await Deno.readTextFile(path);
 }
 
 /** Without a home there is no file in it; commands that need a home say so themselves. */

@@ -51,6 +51,10 @@ export interface Io {
   clock(): Promise<Clock>;
   /** Aborts when the command shall end, with an {@link Interrupted} as its reason. */
   readonly signal: AbortSignal;
+  /** From now on SIGHUP calls `action` instead of ending the command. @returns a function that takes that back */
+  onHangUp(action: () => void): () => void;
+  /** SIGHUP has come. */
+  hangUp(): void;
   /** Aborts {@link signal}. */
   end(by: Interrupted["by"]): void;
 }

@@ -123,6 +123,21 @@ export const OPTIONS = {
     env: "ARONA_LOG_LEVEL",
     fallback: "info",
   },
+  "log-format": {
+    kind: "text",
+    value: "F",
+    describe: "how log lines look; json is one object a line",
+    choices: ["text", "json"],
+    env: "ARONA_LOG_FORMAT",
+    fallback: "text",
+  },
+  metrics: {
+    kind: "text",
+    value: "HOST:PORT",
+    describe: "serve /metrics, /healthz and /readyz there; a port alone means 127.0.0.1",
+    env: "ARONA_METRICS",
+    example: "127.0.0.1:9464",
+  },
 
   // Client
   relay: {

@@ -173,10 +173,12 @@ function addCommand(
       }
     });
     const home = () => aronaHome(io);
-    const settings = await readSettings({ flags, env: (name) => io.env(name), home });
+    const reread = (readText?: (path: string) => Promise<string>) =>
+      readSettings({ flags, env: (name) => io.env(name), home, readText });
+    const settings = await reread();
     const own = new Output(io, spec.options.includes("json") && settings.switch("json"));
     try {
-      await spec.run({ io, output: own, settings, args: command.args, signal: io.signal, home });
+      await spec.run({ io, output: own, settings, reread, args: command.args, signal: io.signal, home });
     } catch (error) {
       if (!(spec.endless && error instanceof Interrupted)) throw error;
     } finally {

@@ -1,12 +1,25 @@
-/** The relay's log as text lines on stderr, without anybody's identity. */
+/** The log of `arona serve` on stderr, as text or as one JSON object a line, without anybody's identity. */
 
-import { configure, dispose, getLogger, type LogLevel, type LogRecord } from "@logtape/logtape";
+import { configure, dispose, getLogger, type LogRecord } from "@logtape/logtape";
 import type { RelayLimits, RelayLog, RelayLogEvent } from "../server/mod.ts";
 import { describeFailure, oneLine } from "./failure.ts";
+import { toJsonLine } from "./output.ts";
+
+/** How bad it is; what is less than the log's level is left out. */
+export type LogSeverity = "debug" | "info" | "warning" | "error";
+/** How a line looks. */
+export type LogFormat = "text" | "json";
+
+const SEVERITIES: readonly string[] = ["debug", "info", "warning", "error", "fatal"];
 
 /** A log that writes, and its end. */
 export interface RelayLogWriter {
+  /** Takes what the relay reports. */
   readonly log: RelayLog;
+  /** Says something else: `event` names its kind for programs. */
+  say(severity: LogSeverity, event: string, text: string): void;
+  /** Another level from now on. */
+  setLevel(level: LogSeverity): void;
   close(): Promise<void>;
 }
 
@@ -14,31 +27,37 @@ export interface RelayLogWriter {
  * Makes the log.
  *
  * @param write takes whole lines without their end
+ * @param options.format @default "text"
  */
 export async function createRelayLog(
-  level: LogLevel,
+  level: LogSeverity,
   write: (line: string) => void,
+  { format = "text" }: { format?: LogFormat } = {},
 ): Promise<RelayLogWriter> {
+  let least = level;
+  const formatted = format === "json" ? jsonRecord : textRecord;
   await configure({
     reset: true,
-    sinks: { stderr: (record) => write(formatRecord(record)) },
+    sinks: { stderr: (record) => write(formatted(record)) },
+    filters: { level: (record) => SEVERITIES.indexOf(record.level) >= SEVERITIES.indexOf(least) },
     loggers: [
-      { category: "arona", sinks: ["stderr"], lowestLevel: level },
+      { category: "arona", sinks: ["stderr"], filters: ["level"], lowestLevel: "debug" },
       { category: ["logtape", "meta"], sinks: ["stderr"], lowestLevel: "warning" },
     ],
   });
   const logger = getLogger(["arona", "relay"]);
+  const put = (severity: LogSeverity, text: string, fields: Record<string, unknown>) =>
+    logger[severity](text.replaceAll("{", "{{").replaceAll("}", "}}"), fields);
   return {
-    log: (event) => {
-      const [level, text] = describeEvent(event);
-      logger[level](text.replaceAll("{", "{{").replaceAll("}", "}}"));
-    },
+    log: (event) => put(...describeEvent(event), fieldsOf(event)),
+    say: (severity, event, text) => put(severity, text, { event }),
+    setLevel: (level) => least = level,
     close: () => dispose(),
   };
 }
 
 /** Severity and text of an event. */
-export function describeEvent(event: RelayLogEvent): ["debug" | "info" | "warning" | "error", string] {
+export function describeEvent(event: RelayLogEvent): [LogSeverity, string] {
   switch (event.type) {
     case "started":
       return ["info", `relay started, listening on ${event.address}`];
@@ -100,6 +119,18 @@ function limitsText(limits: RelayLimits): string {
   return Object.entries(limits).map(([name, value]) => `${name} ${value}`).join(", ");
 }
 
-function formatRecord({ timestamp, level, message }: LogRecord): string {
+/** An event for programs: its type as `event`, what else it says, an error as one line. */
+function fieldsOf({ type, ...fields }: RelayLogEvent): Record<string, unknown> {
+  return "error" in fields
+    ? { event: type, ...fields, error: describeFailure(fields.error).line }
+    : { event: type, ...fields };
+}
+
+function jsonRecord({ timestamp, level, message, properties }: LogRecord): string {
+  const time = new Date(timestamp).toISOString();
+  return toJsonLine({ time, level, ...properties, message: oneLine(message.join("")) });
+}
+
+function textRecord({ timestamp, level, message }: LogRecord): string {
   return `${new Date(timestamp).toISOString()} ${level} ${oneLine(message.join(""))}`;
 }

@@ -1,8 +1,9 @@
-/** Ctrl-C and its relatives: the first one asks the command to end, a later one ends the process. */
+/** Ctrl-C and its relatives: the first one asks the command to end, a later one ends the process. SIGHUP means what the command makes of it. */
 
 const SIGNALS: readonly Deno.Signal[] = Deno.build.os === "windows"
   ? ["SIGINT", "SIGBREAK"]
-  : ["SIGINT", "SIGTERM", "SIGHUP"];
+  : ["SIGINT", "SIGTERM"];
+const HANG_UP: readonly Deno.Signal[] = Deno.build.os === "windows" ? [] : ["SIGHUP"];
 
 /** One Ctrl-C can come several times: from the terminal, and again from each program that passes it on. */
 const SAME_SIGNAL_MS = 1_000;
@@ -13,6 +14,8 @@ export interface SignalActions {
   readonly end: () => void;
   /** Ends the process. */
   readonly force: () => void;
+  /** Asks the command to read its configuration again, or to end in good order. */
+  readonly hangUp: () => void;
 }
 
 /**
@@ -27,14 +30,16 @@ export function listenForSignals(
 ): () => void {
   const onSignal = signalHandler(actions, options);
   for (const signal of SIGNALS) Deno.addSignalListener(signal, onSignal);
+  for (const signal of HANG_UP) Deno.addSignalListener(signal, actions.hangUp);
   return () => {
     for (const signal of SIGNALS) Deno.removeSignalListener(signal, onSignal);
+    for (const signal of HANG_UP) Deno.removeSignalListener(signal, actions.hangUp);
   };
 }
 
 /** Takes each signal: the first asks, those within a second of it are the same one, the next forces. */
 export function signalHandler(
-  actions: SignalActions,
+  actions: Pick<SignalActions, "end" | "force">,
   { monotonic }: { monotonic: () => number },
 ): () => void {
   let firstMs: number | null = null;

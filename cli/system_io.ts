@@ -16,6 +16,8 @@ export function systemIo(options: { plain: boolean }): Io {
   const stdin = readerOf(Deno.stdin);
   const stdout = sinkOf(Deno.stdout);
   const stderr = sinkOf(Deno.stderr);
+  let onHangUp: (() => void) | null = null;
+  const end = (by: Interrupted["by"]) => abort.abort(new Interrupted(by));
   return {
     stdin,
     stdout,
@@ -26,7 +28,12 @@ export function systemIo(options: { plain: boolean }): Io {
     ...environmentAndRights(),
     clock: async () => (await import("../proto/mod.ts")).systemClock,
     signal: abort.signal,
-    end: (by) => abort.abort(new Interrupted(by)),
+    onHangUp(action) {
+      onHangUp = action;
+      return () => onHangUp = null;
+    },
+    hangUp: () => onHangUp === null ? end("signal") : onHangUp(),
+    end,
   };
 }
 

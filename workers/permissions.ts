@@ -57,6 +57,8 @@ export const ROLE_RIGHTS = {
   probe: ({ endpoint }: { endpoint: Endpoint }): Rights => ({ ...NOTHING, net: [formatEndpoint(endpoint)] }),
   /** Who announces the relay on the local network, or looks for one there. */
   lan: (_: Record<never, never>): Rights => ({ ...NOTHING, net: MDNS }),
+  /** Who reads the relay's configuration again: that file. */
+  config: ({ file }: { file: string }): Rights => ({ ...NOTHING, read: [file] }),
   /** A client's keys, groups and history: its profile folder, and no network at all. */
   session: ({ folder }: { folder: string }): Rights => ({ ...NOTHING, read: [folder], write: [folder] }),
   /** Who carries a session's bytes to one relay. */

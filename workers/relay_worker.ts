@@ -1,5 +1,6 @@
 /** The relay behind its wall: SQLite store, mailboxes in memory or in a file, crypto provider, TCP, system clock. */
 
+import { dirname, join } from "node:path";
 import { type Clock, selectProvider, systemClock } from "../proto/mod.ts";
 import {
   type MailboxStore,
@@ -25,6 +26,8 @@ export interface RelayInit {
   readonly listen: { readonly hostname: string; readonly port: number };
   readonly databasePath: string;
   readonly mailboxPath: string;
+  /** Removed at the end: it says how to ask a relay that runs. */
+  readonly controlPath: string;
   /** `disk` keeps mailboxes in their file; `memory` keeps there only what an earlier run left. */
   readonly mailbox: "memory" | "disk";
   /** Tells this run of the machine from others. @default nobody knows */
@@ -84,6 +87,8 @@ export interface RelayContract extends Contract {
     state(): RelayState;
     /** From now on reports events that come with every connection, or leaves them out. */
     logConnections(on: boolean): void;
+    /** Bytes of the files beside its database. */
+    dataBytes(): number;
     /** Says goodbye to everybody and closes its files. */
     stop(): Promise<void>;
   };
@@ -130,9 +135,11 @@ runRole<RelayContract>(async (init, side) => {
     ...forwarded(running),
     state: () => stateOf(running),
     logConnections: (on) => logs.connections = on,
+    dataBytes: () => folderBytes(dirname(init.databasePath)),
     async stop() {
       await running.stop();
       close(mailboxes);
+      if (exists(init.controlPath)) Deno.removeSync(init.controlPath);
     },
   };
 });
@@ -172,6 +179,18 @@ function openMailboxes(
   const options = { welcome: (head: WelcomeHead) => welcomeDelivery(store, head), clock, log, machine };
   if (mailbox === "disk") return openSqliteMailboxStore(mailboxPath, options);
   return exists(mailboxPath) ? retireSqliteMailboxStore(mailboxPath, options) : new MemoryMailboxStore();
+}
+
+function folderBytes(folder: string): number {
+  let bytes = 0;
+  for (const { name, isFile } of Deno.readDirSync(folder)) {
+    try {
+      if (isFile) bytes += Deno.statSync(join(folder, name)).size;
+    } catch {
+      // gone meanwhile
+    }
+  }
+  return bytes;
 }
 
 function exists(path: string): boolean {

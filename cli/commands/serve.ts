@@ -19,6 +19,8 @@ export const serve: CommandSpec = {
     "max-per-ip",
     "mailbox",
     "log-level",
+    "log-format",
+    "metrics",
     "json",
     "config",
   ],
@@ -27,6 +29,6 @@ export const serve: CommandSpec = {
     "--public-address, so that the link is right for others.",
   async run(context) {
     const { runRelay } = await import("../relay/supervisor.ts");
-    await runRelay(context);
+    await runRelay(context, serve.options);
   },
 };

@@ -12,9 +12,11 @@ export const status: CommandSpec = {
     const { relayDataFolder } = await import("../paths.ts");
     const { ControlClient } = await import("../control/client.ts");
     const { statusLines, statusObject } = await import("../control/status_text.ts");
-    const control = await ControlClient.find(relayDataFolder({ settings, home }), { signal });
-    const status = await control.status();
-    output.object(statusObject(status));
-    for (const line of statusLines(status)) output.line(line);
+    const { freeBytes } = await import("../disk.ts");
+    const folder = relayDataFolder({ settings, home });
+    const status = await (await ControlClient.find(folder, { signal })).status();
+    const free = freeBytes(folder);
+    output.object(statusObject(status, free));
+    for (const line of statusLines(status, free)) output.line(line);
   },
 };

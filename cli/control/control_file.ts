@@ -32,15 +32,6 @@ export async function writeControlFile(folder: string, file: ControlFile): Promi
   await Deno.rename(temporary, path);
 }
 
-/** Removes the file, unless another relay has written its own meanwhile. */
-export async function removeControlFile(folder: string, token: string): Promise<void> {
-  try {
-    if ((await readControlFile(folder))?.token === token) await Deno.remove(controlPath(folder));
-  } catch {
-    // gone already
-  }
-}
-
 /** The file, or null where there is none or it is not one. @throws what the system says where it may not be read */
 export async function readControlFile(folder: string): Promise<ControlFile | null> {
   let text: string;

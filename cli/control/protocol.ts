@@ -41,8 +41,6 @@ export interface RelayStatus {
   readonly address: string;
   readonly fingerprint: string;
   readonly link: string;
-  /** Where others are told to reach it. */
-  readonly endpoints: readonly string[];
   readonly nowMs: number;
   readonly stats: RelayStats;
   readonly limits: RelayLimits;
@@ -53,7 +51,8 @@ export interface RelayStatus {
   readonly lan: boolean | null;
   /** `host:port` of the metrics, or null. */
   readonly metrics: string | null;
-  readonly disk: { readonly freeBytes: number; readonly dataBytes: number };
+  /** Files in the data folder. */
+  readonly dataBytes: number;
   readonly memoryBytes: number;
   readonly cpuSeconds: number;
 }

@@ -4,7 +4,6 @@ import { timingSafeEqual } from "node:crypto";
 import { AronaError, type CryptoProvider, toBase64Url, utf8 } from "../../proto/mod.ts";
 import { parseSubject, type SubjectResult } from "../../server/mod.ts";
 import { oneLine } from "../failure.ts";
-import { removeControlFile, writeControlFile } from "./control_file.ts";
 import { CONTROL_ROOT, type ControlledRelay, MAX_CONTROL_BODY_BYTES } from "./protocol.ts";
 
 const TOKEN_BYTES = 32;
@@ -16,44 +15,33 @@ const MAX_DRAIN_MS = 3_600_000;
 export interface ControlServer {
   /** `127.0.0.1:PORT`. */
   readonly address: string;
-  /** Answers what is under way, then ends and removes control.json. Safe to call again. */
+  /** What has to be said with each request. */
+  readonly token: string;
+  /** Answers what is under way, then ends. Safe to call again. */
   stop(): Promise<void>;
 }
 
 /** Options of {@link serveControl}. */
 export interface ServeControlOptions {
-  /** The relay's data folder, for control.json. */
-  readonly folder: string;
   readonly relay: ControlledRelay;
   readonly crypto: Pick<CryptoProvider, "randomBytes" | "digest">;
   /** Hears of what went wrong inside. */
   readonly onFault?: (error: unknown) => void;
 }
 
-/** Begins to serve control, on a port that the system chooses, and writes control.json. */
-export async function serveControl(options: ServeControlOptions): Promise<ControlServer> {
-  const { folder, crypto } = options;
+/** Begins to serve control, on a port that the system chooses. */
+export function serveControl(options: ServeControlOptions): ControlServer {
+  const { crypto } = options;
   const token = toBase64Url(crypto.randomBytes(TOKEN_BYTES));
   let address = "";
   const handler = controlHandler({ ...options, token, address: () => address });
   const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, handler);
   address = `127.0.0.1:${server.addr.port}`;
-  try {
-    await writeControlFile(folder, { address, token, pid: Deno.pid });
-  } catch (error) {
-    await server.shutdown();
-    throw error;
-  }
   let stopped: Promise<void> | null = null;
   return {
     address,
-    stop() {
-      stopped ??= (async () => {
-        await removeControlFile(folder, token);
-        await server.shutdown();
-      })();
-      return stopped;
-    },
+    token,
+    stop: () => stopped ??= server.shutdown(),
   };
 }
 

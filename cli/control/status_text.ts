@@ -3,8 +3,8 @@
 import type { RelayStatus } from "./protocol.ts";
 
 /** The object that `arona status --json` prints. Its fields stay; more may come. */
-export function statusObject(status: RelayStatus): Record<string, unknown> {
-  const { stats, limits, publisher, tunnel, lan, disk } = status;
+export function statusObject(status: RelayStatus, freeBytes: number | null): Record<string, unknown> {
+  const { stats, limits, publisher, tunnel, lan } = status;
   const { document, startedAtMs, ...counts } = stats;
   return {
     type: "Status",
@@ -14,7 +14,6 @@ export function statusObject(status: RelayStatus): Record<string, unknown> {
     address: status.address,
     fingerprint: status.fingerprint,
     link: status.link,
-    endpoints: status.endpoints,
     startedAt: iso(startedAtMs),
     uptimeS: Math.max(0, Math.round((status.nowMs - startedAtMs) / 1_000)),
     ...counts,
@@ -25,15 +24,15 @@ export function statusObject(status: RelayStatus): Record<string, unknown> {
     tunnel,
     lan,
     metrics: status.metrics,
-    disk,
+    disk: { dataBytes: status.dataBytes, freeBytes },
     memoryBytes: status.memoryBytes,
     cpuS: status.cpuSeconds,
   };
 }
 
 /** Lines for a person. */
-export function statusLines(status: RelayStatus): string[] {
-  const { stats, limits, publisher, tunnel, disk } = status;
+export function statusLines(status: RelayStatus, freeBytes: number | null): string[] {
+  const { stats, limits, publisher, tunnel } = status;
   const { document } = stats;
   return [
     row("relay", `arona ${status.version} (${status.runtime}), process ${status.pid}`),
@@ -61,7 +60,7 @@ export function statusLines(status: RelayStatus): string[] {
       tunnel === null ? "off" : tunnel.up ? `up: ${tunnel.address ?? "?"}` : `down: ${tunnel.reason ?? "?"}`,
     ),
     row("metrics", status.metrics === null ? "off" : `http://${status.metrics}/metrics`),
-    row("disk", `${size(disk.dataBytes)} used, ${size(disk.freeBytes)} free`),
+    row("disk", `${size(status.dataBytes)} used${freeBytes === null ? "" : `, ${size(freeBytes)} free`}`),
     row("memory", size(status.memoryBytes)),
     row(
       "limits",

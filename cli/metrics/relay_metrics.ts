@@ -11,7 +11,7 @@ export interface Measured {
 
 /** All metrics. */
 export function relayMetrics(status: RelayStatus, { answerSeconds }: Measured): Metric[] {
-  const { stats, disk, publisher, tunnel } = status;
+  const { stats, publisher, tunnel } = status;
   const { document } = stats;
   return [
     gauge("arona_info", "What is running; always 1.", [
@@ -101,8 +101,7 @@ export function relayMetrics(status: RelayStatus, { answerSeconds }: Measured): 
         { value: tunnel.up ? 1 : 0 },
       ],
     ),
-    gauge("arona_data_bytes", "Files in the data folder.", disk.dataBytes),
-    gauge("arona_data_free_bytes", "Room on the data folder's disk.", disk.freeBytes),
+    gauge("arona_data_bytes", "Files in the data folder.", status.dataBytes),
     counter(
       "arona_internal_errors_total",
       "Faults of the relay itself; its log has them.",

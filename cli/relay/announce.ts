@@ -14,3 +14,10 @@ export function announce(context: CommandContext, { address, fingerprint, link }
   output.note("Others join with: arona connect LINK. Ctrl-C ends the relay.");
   printQr(context, link);
 }
+
+/** Says where the metrics are, if anywhere. */
+export function announceMetrics({ output }: CommandContext, address: string | null): void {
+  if (address === null) return;
+  output.object({ type: "Metrics", address });
+  output.line(`metrics      http://${address}/metrics`);
+}

@@ -1,9 +1,10 @@
 /** The relay's data folder: what is in it, and the lock that keeps a second relay out. */
 
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import type { CommandContext } from "../command.ts";
 import { CommandFailure } from "../failure.ts";
-import { reasonOf, relayFolder } from "../paths.ts";
+import { controlPath } from "../control/control_file.ts";
+import { reasonOf, relayDataFolder } from "../paths.ts";
 
 const LOCK = "relay.lock";
 const DATABASE = "relay.db";
@@ -15,12 +16,12 @@ export interface DataFolder {
   readonly path: string;
   readonly databasePath: string;
   readonly mailboxPath: string;
+  readonly controlPath: string;
 }
 
 /** The folder that a command means: `--data`, else the one of ARONA_HOME. It need not exist. */
 export function dataFolder({ settings, home }: Pick<CommandContext, "settings" | "home">): DataFolder {
-  const given = settings.text("data");
-  return filesOf(given === undefined ? relayFolder(home()) : resolve(given));
+  return filesOf(relayDataFolder({ settings, home }));
 }
 
 /** Makes the folder where it is missing and keeps other relays out of it until disposed. @throws {CommandFailure} */
@@ -53,5 +54,10 @@ export async function lockDataFolder(context: CommandContext): Promise<DataFolde
 }
 
 function filesOf(path: string): DataFolder {
-  return { path, databasePath: join(path, DATABASE), mailboxPath: join(path, MAILBOXES) };
+  return {
+    path,
+    databasePath: join(path, DATABASE),
+    mailboxPath: join(path, MAILBOXES),
+    controlPath: controlPath(path),
+  };
 }

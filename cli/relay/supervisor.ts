@@ -5,43 +5,62 @@
  * the main thread still needs afterwards goes into `keep`; all other rights are gone from then on.
  */
 
-import { formatEndpoint, parseEndpoint } from "../../proto/mod.ts";
+import { formatEndpoint, parseEndpoint, selectProvider } from "../../proto/mod.ts";
 import type { CommandContext } from "../command.ts";
 import { ended } from "../ending.ts";
-import { createRelayLog } from "../relay_log.ts";
+import type { OptionName } from "../options.ts";
+import { createRelayLog, type LogFormat, type LogSeverity } from "../relay_log.ts";
 import { checkAddress, isWildcard, ownAddresses, parseListen } from "./addresses.ts";
-import { announce } from "./announce.ts";
+import { announce, announceMetrics } from "./announce.ts";
 import { lockDataFolder } from "./data_folder.ts";
 import { limitsOf } from "./limits.ts";
 import { runOfMachine } from "./machine.ts";
+import { parseMetrics, startOperation } from "./operation.ts";
 import { startRelayRole } from "./relay_role.ts";
 
-/** Runs a relay until the command shall end. @throws {AronaError | CommandFailure} where it cannot start, or ends by itself */
-export async function runRelay(context: CommandContext): Promise<void> {
+/**
+ * Runs a relay until the command or its operator ends it; whatever waits for connected devices is given to them first.
+ *
+ * @param served the options of `arona serve`
+ * @throws {AronaError | CommandFailure} where it cannot start, or ends by itself
+ */
+export async function runRelay(context: CommandContext, served: readonly OptionName[]): Promise<void> {
   const { settings, output, io, signal } = context;
   const listen = parseListen(settings.text("listen")!);
   const publicAddresses = settings.list("public-address").map((it) => checkAddress(it, "--public-address"));
-  const level = settings.text("log-level") as "debug" | "info" | "warning" | "error";
+  const level = settings.text("log-level") as LogSeverity;
+  const format = settings.text("log-format") as LogFormat;
+  parseMetrics(settings.text("metrics")); // before anything starts
   using folder = await lockDataFolder(context);
-  const logWriter = await createRelayLog(level, (line) => output.error(`${line}\n`));
+  const logWriter = await createRelayLog(level, (line) => output.error(`${line}\n`), { format });
   try {
     await using relay = await startRelayRole({
       ...{ listen, publicAddresses },
       databasePath: folder.databasePath,
       mailboxPath: folder.mailboxPath,
+      controlPath: folder.controlPath,
       mailbox: settings.text("mailbox") as "memory" | "disk",
       machine: runOfMachine(),
       name: settings.text("name")!,
       limits: limitsOf(settings),
       logConnections: level === "debug",
     }, { folder: folder.path, log: logWriter.log, signal });
-    if (isWildcard(listen.hostname) && publicAddresses.length === 0) {
-      const { port } = parseEndpoint(relay.state.address);
-      await relay.setPublicAddresses(ownAddresses().map((hostname) => formatEndpoint({ hostname, port })));
-    }
+    const { port } = parseEndpoint(relay.state.address);
+    const own = isWildcard(listen.hostname)
+      ? ownAddresses().map((hostname) => formatEndpoint({ hostname, port }))
+      : [];
+    if (own.length > 0 && publicAddresses.length === 0) await relay.setPublicAddresses(own);
+    await using operation = await startOperation(context, {
+      ...{ relay, folder, served },
+      log: logWriter,
+      crypto: await selectProvider(),
+      setPublicAddresses: (addresses) => relay.setPublicAddresses(addresses.length > 0 ? addresses : own),
+    });
     await io.dropRights([]);
     announce(context, relay.state);
-    await Promise.race([ended(signal), relay.ended]);
+    announceMetrics(context, operation.metrics);
+    await Promise.race([ended(signal), operation.endAsked, relay.ended]);
+    await Promise.race([operation.drain(), relay.ended]);
   } finally {
     await logWriter.close();
   }

@@ -2,12 +2,7 @@
 
 import assert from "node:assert/strict";
 import { ControlClient } from "../../cli/control/client.ts";
-import {
-  controlPath,
-  readControlFile,
-  removeControlFile,
-  writeControlFile,
-} from "../../cli/control/control_file.ts";
+import { controlPath, readControlFile, writeControlFile } from "../../cli/control/control_file.ts";
 import { type ControlledRelay, MAX_CONTROL_BODY_BYTES } from "../../cli/control/protocol.ts";
 import { serveControl } from "../../cli/control/server.ts";
 import { span, statusLines, statusObject } from "../../cli/control/status_text.ts";
@@ -41,13 +36,13 @@ async function served() {
   const folder = await temporaryFolder();
   const relay = new FakeRelay();
   const faults: unknown[] = [];
-  const control = await serveControl({
-    folder: folder.path,
+  const control = serveControl({
     relay,
     crypto: await selectProvider(),
     onFault: (error) => faults.push(error),
   });
-  const { token } = (await readControlFile(folder.path))!;
+  const { address, token } = control;
+  await writeControlFile(folder.path, { address, token, pid: Deno.pid });
   return {
     folder: folder.path,
     relay,
@@ -150,17 +145,12 @@ Deno.test("control keeps what went wrong inside to itself and the log", async ()
   assert.match(String(s.faults[0]), /secret/);
 });
 
-Deno.test("control.json goes when control ends, and another relay's stays", async () => {
+Deno.test("control.json is replaced whole, and nothing else is taken for one", async () => {
   await using folder = await temporaryFolder();
   const file = { address: "127.0.0.1:1", token: "t".repeat(43), pid: 1 };
   await writeControlFile(folder.path, file);
   await writeControlFile(folder.path, { ...file, pid: 2 });
   assert.deepEqual(await readControlFile(folder.path), { ...file, pid: 2 });
-  await removeControlFile(folder.path, "u".repeat(43));
-  assert.notEqual(await readControlFile(folder.path), null);
-  await removeControlFile(folder.path, file.token);
-  assert.equal(await readControlFile(folder.path), null);
-  await removeControlFile(folder.path, file.token);
   for (const text of ["", "{", "[]", "{}", '{"version":1,"address":"evil.test:1","token":"x","pid":1}']) {
     await Deno.writeTextFile(controlPath(folder.path), text);
     assert.equal(await readControlFile(folder.path), null, text);
@@ -187,11 +177,11 @@ Deno.test("status is told in words and as one object", () => {
     publisher: { state: "published", source: "gist:abc", sequence: 17 },
     tunnel: { up: false, reason: "the process ended" },
   });
-  const text = statusLines(status).join("\n");
+  const text = statusLines(status, 1e10).join("\n");
   assert.match(text, /up +1 d 1 h/);
   assert.match(text, /publisher +published, gist:abc, number 17/);
   assert.match(text, /tunnel +down: the process ended/);
-  const object = statusObject(status);
+  const object = statusObject(status, null);
   assert.equal(object.type, "Status");
   assert.equal(object.uptimeS, 90_000);
   assert.deepEqual(object.document, { sequence: 17, expiresAt: "2026-01-09T00:00:00.000Z" });

@@ -33,6 +33,7 @@ export function createTestIo(options: TestIoOptions = {}): TestIo {
   const { interactive = false, stdin = "" } = options;
   let out = "";
   let err = "";
+  let onHangUp = () => {};
   const answer = (question: string) => {
     questions.push(question);
     const next = answers.shift();
@@ -68,6 +69,8 @@ export function createTestIo(options: TestIoOptions = {}): TestIo {
     dropRights: () => Promise.resolve(), // the tests go on with all of them
     clock: () => Promise.resolve(options.clock ?? systemClock),
     signal: abort.signal,
+    onHangUp: (action) => (onHangUp = action, () => onHangUp = () => {}),
+    hangUp: () => onHangUp(),
     end: (by) => abort.abort(new Interrupted(by)),
     out: () => out,
     err: () => err,

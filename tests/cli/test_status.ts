@@ -15,7 +15,6 @@ export function testStatus(change: Partial<RelayStatus> = {}): RelayStatus {
     address: "127.0.0.1:7700",
     fingerprint: "F".repeat(43),
     link: `arona://relay.test:7700#${"F".repeat(43)}`,
-    endpoints: ["relay.test:7700"],
     nowMs: NOW,
     stats: {
       accepted: 5,
@@ -49,7 +48,7 @@ export function testStatus(change: Partial<RelayStatus> = {}): RelayStatus {
     tunnel: null,
     lan: null,
     metrics: null,
-    disk: { freeBytes: 1e10, dataBytes: 123_456 },
+    dataBytes: 123_456,
     memoryBytes: 5e7,
     cpuSeconds: 1.25,
     ...change,
