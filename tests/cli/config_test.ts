@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { exampleConfig } from "../../cli/commands/config.ts";
+import { serve } from "../../cli/commands/serve.ts";
 import { parseConfig, readSettings } from "../../cli/config.ts";
 import { CommandFailure } from "../../cli/failure.ts";
 import { OPTION_NAMES, type OptionName, OPTIONS, optionSpec, parseOption } from "../../cli/options.ts";
@@ -101,7 +102,7 @@ Deno.test("parseOption() checks numbers, switches and lists", () => {
 
 Deno.test("every option that is not said anew each time can be in a file", () => {
   const anew = OPTION_NAMES.filter((name) => optionSpec(name).inFile === false);
-  assert.deepEqual(anew, ["config", "all", "confirm", "accept", "yes", "revoke", "example"]);
+  assert.deepEqual(anew, ["config", "all", "confirm", "accept", "force", "yes", "revoke", "example"]);
 });
 
 Deno.test("flags of later versions are not offered", () => {
@@ -113,7 +114,33 @@ Deno.test("the example configuration can be read, and so can each of its setting
   const example = exampleConfig();
   assert.deepEqual([...parseConfig(example, "example")], [["json", false]]);
   const all = parseConfig(example.replace(/^ {2}\/\/ (?=")/gm, "  "), "example");
-  assert.ok(all.size > 10, `${all.size}`);
+  const settings = OPTION_NAMES.filter((name) => optionSpec(name).env !== undefined && name !== "config");
+  // A secret has no example.
+  for (const name of settings) {
+    assert.ok(all.has(name) || optionSpec(name).secret, `${name} is not explained`);
+  }
+});
+
+Deno.test("every option of arona serve can be set in the file, and is explained there", () => {
+  for (const name of serve.options) {
+    if (name === "config" || name === "json") continue;
+    assert.notEqual(optionSpec(name).inFile, false, name);
+    assert.notEqual(optionSpec(name).env, undefined, name);
+    assert.match(exampleConfig(), new RegExp(`^ {2}// "${name}": `, "m"));
+  }
+});
+
+Deno.test("arona config --example prints a file that arona reads", async () => {
+  await using folder = await temporaryFolder();
+  const env = { ARONA_HOME: folder.path };
+  const { out } = await run(["config", "--example"], { env });
+  await Deno.writeTextFile(
+    `${folder.path}/config.json`,
+    out.replace('// "name": "Arona"', '"name": "Tea room"'),
+  );
+  const { code, out: shown } = await run(["config"], { env });
+  assert.equal(code, 0);
+  assert.match(shown, /^name = Tea room {2}\(file\)$/m);
 });
 
 Deno.test("arona config tells each value and its source", async () => {

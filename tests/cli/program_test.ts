@@ -32,6 +32,16 @@ const DESIGNED = [
   "channels",
   "history",
   "invite",
+  "status",
+  "admin ban",
+  "admin unban",
+  "admin bans",
+  "admin kick",
+  "admin limits",
+  "admin reload",
+  "admin drain",
+  "backup",
+  "restore",
 ];
 
 Deno.test("every command that is designed is there", () => {
