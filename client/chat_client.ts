@@ -5,7 +5,7 @@
  * event that was heard last.
  */
 
-import { AronaError, type DeviceId, type Fingerprint, type GroupId } from "../proto/mod.ts";
+import { AronaError, type DeviceId, type Fingerprint, type GroupId } from "../proto/base/mod.ts";
 import type { DeviceInfo, DeviceOffer } from "./devices.ts";
 import type { ClientEvent, ClientEventType, ConversationRef, EventOf } from "./events.ts";
 import type { GroupKind, SuiteId } from "./groups/mod.ts";

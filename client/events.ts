@@ -1,6 +1,6 @@
 /** The typed events of the client API. As JSON they are the lines that `arona tail --json` prints. */
 
-import type { DeviceId, ErrorCode, GroupId } from "../proto/mod.ts";
+import type { DeviceId, ErrorCode, GroupId } from "../proto/base/mod.ts";
 import type { GroupKind } from "./groups/mod.ts";
 import type { ConnectionState } from "./session/connector.ts";
 

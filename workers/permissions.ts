@@ -5,7 +5,7 @@
  * walls against stolen rights, not against faults: the workers of a process share its memory limit and end with it.
  */
 
-import { type Endpoint, formatEndpoint } from "../proto/mod.ts";
+import { type Endpoint, formatEndpoint } from "../proto/base/mod.ts";
 
 /** The rights of a worker, every kind said. Lists name what is allowed; `false` allows nothing. */
 export interface Rights {

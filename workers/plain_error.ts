@@ -1,6 +1,6 @@
 /** Errors on their way through a wall: what is left of them is text, a known code and plain facts. */
 
-import { AronaError, isErrorCode } from "../proto/mod.ts";
+import { AronaError, isErrorCode } from "../proto/base/mod.ts";
 
 const MAX_TEXT_CHARACTERS = 4_000;
 const MAX_CAUSES = 4;

@@ -1,6 +1,6 @@
 /** The inside of a wall: what a role's module does with what the supervisor hands over. */
 
-import { AronaError } from "../proto/mod.ts";
+import { AronaError } from "../proto/base/mod.ts";
 import { toPlainError } from "./plain_error.ts";
 import { type Methods, type Remote, Rpc, type RpcPort, type Transferred } from "./rpc.ts";
 import type { Role } from "./permissions.ts";

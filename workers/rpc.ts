@@ -6,7 +6,7 @@
  * so are events that the other side has not taken yet.
  */
 
-import { AronaError } from "../proto/mod.ts";
+import { AronaError } from "../proto/base/mod.ts";
 import { fromPlainError, type PlainError, toPlainError } from "./plain_error.ts";
 
 /** Calls of one side that may be under way at once. */

@@ -1,6 +1,6 @@
 /** The outside of a wall: starts a role's worker with exactly its rights, talks to it and notices when it ends. */
 
-import { AronaError } from "../proto/mod.ts";
+import { AronaError } from "../proto/base/mod.ts";
 import { type Rights, rightsOf, type Role, type RoleParameters } from "./permissions.ts";
 import { fromPlainError } from "./plain_error.ts";
 import type { Contract, HostMethods } from "./role.ts";

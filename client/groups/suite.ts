@@ -6,7 +6,7 @@ import {
   type KemName,
   type MlDsaName,
   SignatureAlgorithm,
-} from "../../proto/mod.ts";
+} from "../../proto/base/mod.ts";
 
 /** What a suite is made of. Hash and KDF are SHA-384 and HKDF-SHA384 (HPKE id 0x0002) in all of them. */
 export interface Suite {
