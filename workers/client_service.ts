@@ -59,8 +59,7 @@ export type ClientMessage =
     readonly outcome: { readonly device: DeviceId; readonly label: string } | PlainError;
   };
 
-/** What a RemoteClient calls. `sending` and `offer` are numbers of its own by which messages name what it asked for. */
-// deno-lint-ignore consistent-type-definitions -- an interface would not fit Methods
+/** What a RemoteClient calls; no interface, which would not fit Methods. `sending` and `offer` are numbers of its own by which messages name what it asked for. */
 export type ClientMethods = {
   connect(options: { patient?: boolean }): Promise<void>;
   caughtUp(): Promise<void>;
