@@ -1,6 +1,6 @@
 /** The two questions that GitHub is asked, without a token, and what its refusals mean. */
 
-import { AronaError, type Clock, MAX_DOCUMENT_BYTES } from "../../proto/mod.ts";
+import { AronaError, type Clock, GITHUB_API, GITHUB_HEADERS, MAX_DOCUMENT_BYTES } from "../../proto/mod.ts";
 import {
   GISTS_PER_PAGE,
   MAX_API_ANSWER_BYTES,
@@ -11,16 +11,8 @@ import {
 import { type BoundedAnswer, boundedFetch, type Fetch } from "./bounded_fetch.ts";
 import { parseGist, parseGistPage } from "./gist_answer.ts";
 
-/** GitHub itself. */
-export const GITHUB_API = "https://api.github.com";
-
 const RAW_HOSTS: Readonly<Record<string, readonly string[]>> = {
   [GITHUB_API]: ["gist.githubusercontent.com"],
-};
-const HEADERS = {
-  accept: "application/vnd.github+json",
-  "user-agent": "arona",
-  "x-github-api-version": "2022-11-28",
 };
 const HOUR_MS = 3_600_000;
 /** After a refusal that does not say how long it lasts, as GitHub asks for. */
@@ -101,7 +93,7 @@ export class GithubApi {
       ...this.#options,
       signal,
       maxBytes: MAX_API_ANSWER_BYTES,
-      headers: { ...HEADERS, ...options.headers },
+      headers: { ...GITHUB_HEADERS, ...options.headers },
       onRequest: () => this.#count(what),
     });
     const { status } = answer;
@@ -124,7 +116,7 @@ export class GithubApi {
       ...this.#options,
       signal,
       maxBytes: MAX_DOCUMENT_BYTES,
-      headers: { "user-agent": HEADERS["user-agent"] },
+      headers: { "user-agent": GITHUB_HEADERS["user-agent"] },
     });
     if (status !== 200) throw unusual(status, what);
     return body;

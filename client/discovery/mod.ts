@@ -14,7 +14,6 @@ export {
 } from "./findings.ts";
 export { type Followed, Follower, type FollowerOptions } from "./follower.ts";
 export { parseGist, parseGistPage } from "./gist_answer.ts";
-export { GITHUB_API } from "./github_api.ts";
 export { browse, type BrowseOptions } from "./lan_browser.ts";
 export { type Browse, type LanService } from "./lan_source.ts";
 export {
