@@ -13,6 +13,7 @@ import {
   type StoredBan,
   type StoredCommit,
   type StoredDevice,
+  type StoredGist,
   type StoredGroup,
   type StoredKeyPair,
   type StoredLeaver,
@@ -63,6 +64,7 @@ export class MemoryRelayStore implements RelayStore {
   #identity: StoredKeyPair | null = null;
   #relayKeys: StoredRelayKey[] = [];
   #sequence = 0;
+  #gist: StoredGist | null = null;
   readonly #accounts = new Map<string, StoredAccount>();
   readonly #bans = new Map<string, StoredBan>();
   readonly #devices = new Map<DeviceId, StoredDevice>();
@@ -99,6 +101,14 @@ export class MemoryRelayStore implements RelayStore {
 
   skipSequences(count: number): void {
     this.#sequence += count;
+  }
+
+  publishedGist(): StoredGist | null {
+    return this.#gist;
+  }
+
+  savePublishedGist({ id, login }: StoredGist): void {
+    this.#gist = { id, login };
   }
 
   account(account: string): StoredAccount | null {

@@ -35,12 +35,12 @@ import { RateLimiter } from "./rate_limit.ts";
 import { Recipients } from "./recipients.ts";
 import type { RelayOptions, RelayStats, RunningRelay } from "./relay_options.ts";
 import { Registration } from "./registration.ts";
-import { RelayIdentity } from "./relay_identity.ts";
+import { type DocumentContent, RelayIdentity } from "./relay_identity.ts";
 import { Returns } from "./returns.ts";
 import { changeLimits, DEFAULT_RELAY_LIMITS, type RelayLimits } from "./running_limits.ts";
 import type { Services } from "./services.ts";
 import { openSession, type Session } from "./session.ts";
-import type { StoredBan } from "./store.ts";
+import type { StoredBan, StoredGist } from "./store.ts";
 
 /**
  * Starts a relay.
@@ -56,7 +56,7 @@ export async function startRelay(options: RelayOptions): Promise<RunningRelay> {
   const listener = options.listen === undefined ? null : listenTcp(options.listen);
   const relay = new Relay(options, { log, counters, limits, identity, listener });
   try {
-    await relay.publish(options.publicAddresses ?? []);
+    await relay.publish(options.publicAddresses ?? [], { name: options.name });
     options.signal?.throwIfAborted();
   } catch (error) {
     await relay.stop();
@@ -73,8 +73,6 @@ class Relay implements RunningRelay {
   readonly #admission: Admission;
   readonly #administration: Administration;
   readonly #startedAtMs: number;
-  #name: string;
-  #endpoints: readonly string[] = [];
   readonly #replay = new ReplayGuard();
   readonly #boot: string;
   readonly #sessions = new Set<Session>();
@@ -97,7 +95,6 @@ class Relay implements RunningRelay {
     },
   ) {
     const { identity, listener, limits } = parts;
-    this.#name = options.name;
     this.#startedAtMs = options.clock.now();
     this.address = listener === null ? "" : formatEndpoint(listener.address);
     this.fingerprint = toBase64Url(identity.fingerprint);
@@ -158,7 +155,20 @@ class Relay implements RunningRelay {
   }
 
   setName(name: string): Promise<void> {
-    return this.#publishAs({ name, endpoints: this.#endpoints });
+    return this.#publishAs({ name });
+  }
+
+  async setSources(sources: readonly string[]): Promise<void> {
+    const { content } = this.parts.identity;
+    if (sources.join() !== content.sources.join()) await this.#publishAs({ sources: [...sources] });
+  }
+
+  publishedGist(): StoredGist | null {
+    return this.options.store.publishedGist();
+  }
+
+  savePublishedGist(gist: StoredGist): void {
+    this.options.store.savePublishedGist(gist);
   }
 
   ban(subject: Subject): SubjectResult {
@@ -185,21 +195,20 @@ class Relay implements RunningRelay {
     return this.#administration.setLimits({ ...change });
   }
 
-  /** Signs a document for these addresses; none means where it listens. */
-  async publish(addresses: readonly string[]): Promise<void> {
+  /** Signs a document for these addresses, and whatever else changes with them; none means where it listens. */
+  async publish(addresses: readonly string[], change: Partial<DocumentContent> = {}): Promise<void> {
     const { listener } = this.parts;
     const own = listener === null
       ? []
       : [formatEndpoint({ ...listener.address, hostname: reachable(listener) })];
     const endpoints = addresses.length > 0 ? addresses : own;
-    await this.#publishAs({ name: this.#name, endpoints });
+    await this.#publishAs({ ...change, endpoints });
   }
 
-  async #publishAs({ name, endpoints }: { name: string; endpoints: readonly string[] }): Promise<void> {
+  async #publishAs(change: Partial<DocumentContent>): Promise<void> {
     const { identity } = this.parts;
-    await identity.publish({ name, endpoints });
-    this.#name = name;
-    this.#endpoints = endpoints;
+    await identity.publish(change);
+    const { endpoints } = identity.content;
     this.#link = endpoints.length === 0
       ? ""
       : formatLink({ ...parseEndpoint(endpoints[0]), fingerprint: identity.fingerprint });
@@ -293,7 +302,7 @@ class Relay implements RunningRelay {
     return {
       version: PROTOCOL_VERSION,
       boot: this.#boot,
-      name: this.#name,
+      name: this.parts.identity.content.name,
       powBits: registration.powBits(),
       inviteOnly: registration.inviteOnly,
       timeMs: this.options.clock.now(),

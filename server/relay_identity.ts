@@ -20,6 +20,8 @@ export interface DocumentContent {
   readonly name: string;
   /** `host:port`, best first. */
   readonly endpoints: readonly string[];
+  /** Where newer documents will be: `gist:ID`, `@login`, `https://host`. */
+  readonly sources: readonly string[];
 }
 
 interface Parts {
@@ -34,7 +36,7 @@ export class RelayIdentity implements RelayHandshakeKeys {
   readonly fingerprint: Uint8Array;
   #keys: StoredRelayKey[] = [];
   #handshakeKeys: RelayHandshakeKey[] = [];
-  #content: DocumentContent = { name: "", endpoints: [] };
+  #content: DocumentContent = { name: "", endpoints: [], sources: [] };
   #document: Uint8Array = new Uint8Array();
   #expiresAtMs = 0;
   #sequence = 0;
@@ -71,10 +73,18 @@ export class RelayIdentity implements RelayHandshakeKeys {
     return { sequence: this.#sequence, expiresAtMs: this.#expiresAtMs };
   }
 
-  /** Publishes other content, with the next sequence number. */
-  publish(content: DocumentContent): Promise<void> {
-    this.#content = content;
-    return this.#inTurn(() => this.#sign());
+  /** What the newest document says. */
+  get content(): DocumentContent {
+    return this.#content;
+  }
+
+  /** Publishes changed content, with the next sequence number; where it cannot be signed, the content stays as it was. */
+  publish(change: Partial<DocumentContent>): Promise<void> {
+    return this.#inTurn(async () => {
+      const content = { ...this.#content, ...change };
+      await this.#sign(content);
+      this.#content = content;
+    });
   }
 
   /**
@@ -114,7 +124,7 @@ export class RelayIdentity implements RelayHandshakeKeys {
     return true;
   }
 
-  async #sign(): Promise<void> {
+  async #sign(content = this.#content): Promise<void> {
     await this.#rotate();
     const { store, crypto, clock, log } = this.parts;
     const key = this.#keys[0];
@@ -122,7 +132,7 @@ export class RelayIdentity implements RelayHandshakeKeys {
     const issuedAtMs = clock.now();
     const expiresAtMs = Math.min(issuedAtMs + MAX_DOCUMENT_LIFETIME_MS, key.notAfterMs);
     this.#document = await signDocument(crypto, {
-      ...this.#content,
+      ...content,
       relayKey: { ...key, id: relayKeyId(crypto, key.publicKey) },
       protocols: [PROTOCOL_VERSION],
       sequence,

@@ -7,7 +7,7 @@ import type { MailboxStore } from "./mailbox.ts";
 import type { Subject, SubjectResult } from "./administration.ts";
 import type { RelayCounters } from "./counters.ts";
 import type { RelayLimits } from "./running_limits.ts";
-import type { RelayStore, StoredBan } from "./store.ts";
+import type { RelayStore, StoredBan, StoredGist } from "./store.ts";
 
 /** Options of `startRelay`. */
 export interface RelayOptions {
@@ -69,6 +69,11 @@ export interface RunningRelay {
   serve(transport: Transport): Promise<void>;
   /** Calls itself something else from now on. */
   setName(name: string): Promise<void>;
+  /** Says in its document where newer ones will be, in the form of `formatSource()`. @throws {AronaError} `BAD_DOCUMENT` */
+  setSources(sources: readonly string[]): Promise<void>;
+  /** The Gist that its document was published in last, over all starts. */
+  publishedGist(): StoredGist | null;
+  savePublishedGist(gist: StoredGist): void;
   /** Keeps somebody out from now on, over restarts too, and ends their sessions. */
   ban(subject: Subject): SubjectResult;
   unban(subject: Subject): SubjectResult;

@@ -85,6 +85,9 @@ export const RELAY_MIGRATIONS: readonly string[] = [
   UPDATE devices SET held = login || '.' WHERE login > 0;
   ALTER TABLE devices DROP COLUMN login;
   `,
+  `
+  CREATE TABLE published_gist (id INTEGER PRIMARY KEY CHECK (id = 1), gist TEXT NOT NULL, login TEXT NOT NULL) STRICT;
+  `,
 ];
 
 const RELAY = { what: "relay database" };

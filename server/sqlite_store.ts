@@ -15,6 +15,7 @@ import type {
   StoredBan,
   StoredCommit,
   StoredDevice,
+  StoredGist,
   StoredGroup,
   StoredKeyPair,
   StoredLeaver,
@@ -81,6 +82,15 @@ class SqliteRelayStore implements RelayStore {
       "INSERT INTO counters VALUES ('sequence', ?) ON CONFLICT DO UPDATE SET value = value + excluded.value",
       count,
     );
+  }
+
+  publishedGist(): StoredGist | null {
+    const row = this.database.get("SELECT gist, login FROM published_gist");
+    return row === null ? null : { id: row.gist as string, login: row.login as string };
+  }
+
+  savePublishedGist({ id, login }: StoredGist): void {
+    this.database.run("INSERT OR REPLACE INTO published_gist VALUES (1, ?, ?)", id, login);
   }
 
   account(account: string): StoredAccount | null {

@@ -37,6 +37,13 @@ export interface StoredBan {
   readonly atMs: number;
 }
 
+/** The Gist that holds the relay's document. */
+export interface StoredGist {
+  readonly id: string;
+  /** Whose it is; empty where that leads nobody to it: it is not known, or the Gist is not public. */
+  readonly login: string;
+}
+
 /** A device of an account. */
 export interface StoredDevice {
   readonly device: DeviceId;
@@ -155,6 +162,9 @@ export interface RelayStore {
   nextSequence(): number;
   /** Leaves `count` numbers out: after the store was put back from a backup, so that no number comes twice. */
   skipSequences(count: number): void;
+  /** As it was saved last; null before that. */
+  publishedGist(): StoredGist | null;
+  savePublishedGist(gist: StoredGist): void;
 
   account(account: string): StoredAccount | null;
   accountCount(): number;

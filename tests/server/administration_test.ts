@@ -191,6 +191,34 @@ Deno.test("setName() signs a new document under the new name", async () => {
   await connection.close();
 });
 
+Deno.test("setSources() signs a new document that names them, where they are others than before", async () => {
+  await using relay = await TestRelay.start();
+  const { crypto, clock } = relay;
+  const { sequence } = relay.relay.stats().document;
+  const read = () => verifyDocument(crypto, relay.relay.document(), { nowMs: clock.now() });
+  await relay.relay.setSources(["gist:0a", "@octocat"]);
+  await relay.relay.setSources(["gist:0a", "@octocat"]);
+  assert.equal(relay.relay.stats().document.sequence, sequence + 1);
+  assert.deepEqual((await read()).sources, ["gist:0a", "@octocat"]);
+  await assert.rejects(relay.relay.setSources(["lan"]), { code: "BAD_DOCUMENT" });
+  await relay.relay.setName("Tea house");
+  assert.deepEqual((await read()).sources, ["gist:0a", "@octocat"]);
+});
+
+Deno.test("changes of the document that come at once are all in the last one", async () => {
+  await using relay = await TestRelay.start();
+  const { relay: running, crypto, clock } = relay;
+  await Promise.all([
+    running.setPublicAddresses(["relay.example.org:7700"]),
+    running.setName("Tea house"),
+    running.setSources(["gist:0a"]),
+  ]);
+  const { name, endpoints, sources } = await verifyDocument(crypto, running.document(), {
+    nowMs: clock.now(),
+  });
+  assert.deepEqual([name, endpoints, sources], ["Tea house", ["relay.example.org:7700"], ["gist:0a"]]);
+});
+
 Deno.test("drain() waits until devices have what waits for them, then says goodbye", async () => {
   await using relay = await TestRelay.start({ listen: { hostname: "127.0.0.1", port: 0 } });
   const alice = await relay.connect("alice");

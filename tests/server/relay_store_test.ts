@@ -28,12 +28,14 @@ Deno.test("openSqliteRelayStore() finds everything again, in a file that only it
       nowMs: 0,
     });
     assert.equal(store.nextSequence(), 1);
+    store.savePublishedGist({ id: "0a", login: "octocat" });
     store.close();
     if (Deno.build.os !== "windows") assert.equal(Deno.statSync(path).mode! & 0o777, 0o600);
     const again = openSqliteRelayStore(path);
     assert.deepEqual(again.identity()?.publicKey, Uint8Array.of(1));
     assert.deepEqual(again.device("d" as DeviceId)?.deviceKey, Uint8Array.of(4));
     assert.equal(again.nextSequence(), 2);
+    assert.deepEqual(again.publishedGist(), { id: "0a", login: "octocat" });
     again.close();
   } finally {
     Deno.removeSync(folder, { recursive: true });
@@ -92,6 +94,24 @@ Deno.test("migrate() takes the counted logins of an earlier version for tickets"
   const rows = database.prepare("SELECT held, offered FROM devices ORDER BY device").all();
   assert.deepEqual(rows.map(({ held, offered }) => [held, offered]), [["7.", ""], ["", ""]]);
   database.close();
+});
+
+Deno.test("migrate() keeps the document's sequence of an earlier version, and knows of no Gist", () => {
+  const folder = Deno.makeTempDirSync();
+  try {
+    const database = new DatabaseSync(`${folder}/relay.db`);
+    migrate(database, RELAY_MIGRATIONS.slice(0, 5));
+    database.exec("INSERT INTO counters VALUES ('sequence', 7)");
+    database.close();
+    const store = openSqliteRelayStore(`${folder}/relay.db`);
+    assert.equal(store.nextSequence(), 8);
+    assert.equal(store.publishedGist(), null);
+    store.savePublishedGist({ id: "0a", login: "" });
+    assert.deepEqual(store.publishedGist(), { id: "0a", login: "" });
+    store.close();
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
 });
 
 Deno.test("migrate() refuses a database from a newer version and undoes a step that fails", () => {

@@ -50,6 +50,13 @@ export function relayStoreSuite(name: string, open: () => RelayStore): void {
     assert.equal(store.nextSequence(), 14);
   });
 
+  test("remembers the Gist that the document was published in last", (store) => {
+    assert.equal(store.publishedGist(), null);
+    store.savePublishedGist({ id: "0a", login: "octocat" });
+    store.savePublishedGist({ id: "0b", login: "" });
+    assert.deepEqual(store.publishedGist(), { id: "0b", login: "" });
+  });
+
   test("keeps names and identities out, and lets them in again", (store) => {
     const alice = { account: "alice" as AccountName, fingerprint: "a".repeat(64) };
     const alicia = { ...alice, account: "alicia" as AccountName };
