@@ -2,5 +2,4 @@
 
 export * from "./base/mod.ts";
 export { createNativeProvider } from "./crypto/native.ts";
-export { createNobleProvider } from "./crypto/noble.ts";
-export { selectProvider } from "./crypto/select.ts";
+export { loadNobleProvider, selectProvider } from "./crypto/select.ts";

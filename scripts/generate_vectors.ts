@@ -9,7 +9,6 @@ import {
   answerHandshake,
   concatBytes,
   createAuth,
-  createNobleProvider,
   type DeviceId,
   Direction,
   encodeAccepted,
@@ -24,6 +23,7 @@ import {
   FrameType,
   issueCertificate,
   KEY_LIFETIME_MS,
+  loadNobleProvider,
   type OutFrame,
   parseSource,
   RecordSealer,
@@ -46,11 +46,13 @@ const START_MS = Date.UTC(2026, 0, 1);
 const DAY_MS = 86_400_000;
 const ACCOUNT = "alice" as AccountName;
 
+const noble = await loadNobleProvider();
+
 if (import.meta.main) await Deno.writeTextFile(VECTORS_URL, await generateVectors());
 
 /** The whole file's text. Always the same. */
 export async function generateVectors(): Promise<string> {
-  const crypto = createNobleProvider();
+  const crypto = noble;
   const seeds = {
     relayIdentity: filled(32, 0x01),
     relayKey: filled(32, 0x02),
@@ -242,7 +244,7 @@ function record(
   const wire: Uint8Array[] = [];
   for (let bytes = sealer.seal(nowMs); bytes !== null; bytes = sealer.seal(nowMs)) wire.push(bytes);
   const bytes = concatBytes(...wire);
-  const hash = toHex(createNobleProvider().digest("SHA-256", bytes));
+  const hash = toHex(noble.digest("SHA-256", bytes));
   return {
     from,
     what,
@@ -251,7 +253,7 @@ function record(
       return body.length <= 4_096 ? { type: frame.type, body: toHex(body) } : {
         type: frame.type,
         bytes: body.length,
-        sha256: toHex(createNobleProvider().digest("SHA-256", body)),
+        sha256: toHex(noble.digest("SHA-256", body)),
       };
     }),
     wire: bytes.length <= 16_384 ? toHex(bytes) : undefined,

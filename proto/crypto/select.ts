@@ -2,7 +2,6 @@
 
 import { equalBytes } from "../bytes.ts";
 import { createNativeProvider } from "./native.ts";
-import { createNobleProvider } from "./noble.ts";
 import type { CryptoProvider } from "./provider.ts";
 
 let selected: Promise<CryptoProvider> | undefined;
@@ -10,9 +9,14 @@ let selected: Promise<CryptoProvider> | undefined;
 /** The best provider of this runtime. Found out once by doing one operation of each kind. */
 export function selectProvider(): Promise<CryptoProvider> {
   selected ??= probe(createNativeProvider()).then((works) =>
-    works ? createNativeProvider() : createNobleProvider()
+    works ? createNativeProvider() : loadNobleProvider()
   );
   return selected;
+}
+
+/** The noble provider. Loaded when first needed: it takes longer to load than the rest of this folder. */
+export async function loadNobleProvider(): Promise<CryptoProvider> {
+  return (await import("./noble.ts")).createNobleProvider();
 }
 
 /** Whether every primitive of `provider` works in this runtime. */

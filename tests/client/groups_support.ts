@@ -4,7 +4,6 @@ import {
   type AccountName,
   type AronaError,
   createNativeProvider,
-  createNobleProvider,
   type CryptoProvider,
   type DeviceId,
   type ErrorCode,
@@ -15,6 +14,7 @@ import {
   type KeyPair,
   toHex,
 } from "../../proto/mod.ts";
+import { createNobleProvider } from "../../proto/crypto/noble.ts";
 import { probe } from "../../proto/crypto/select.ts";
 import {
   createGroupEngine,

@@ -1,12 +1,7 @@
 /** A Crypto provider without chance: the same seed gives the same keys and signatures, so a corpus is the same in every run. */
 
-import {
-  createNobleProvider,
-  type CryptoProvider,
-  KEM_SIZES,
-  ML_DSA_SEED_BYTES,
-  selectProvider,
-} from "../../proto/mod.ts";
+import { type CryptoProvider, KEM_SIZES, ML_DSA_SEED_BYTES, selectProvider } from "../../proto/mod.ts";
+import { createNobleProvider } from "../../proto/crypto/noble.ts";
 import { Random } from "./prng.ts";
 
 /** The provider of this runtime, for everything that runs on an input. */

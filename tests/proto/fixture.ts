@@ -5,7 +5,6 @@ import {
   type AcceptSecureOptions,
   connectSecure,
   connectTcp,
-  createNobleProvider,
   type CryptoProvider,
   type DiscoveryDocument,
   type DiscoveryFields,
@@ -24,6 +23,7 @@ import {
   type Transport,
   verifyDocument,
 } from "../../proto/mod.ts";
+import { createNobleProvider } from "../../proto/crypto/noble.ts";
 
 export const START_MS = Date.UTC(2026, 0, 1);
 export const DAY_MS = 86_400_000;
