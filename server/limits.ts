@@ -8,6 +8,8 @@ export const MAX_CONNECTIONS_PER_ADDRESS = 16;
 export const MAX_CONNECTIONS = 16_384;
 /** Connections that have not finished AUTH yet. */
 export const MAX_PENDING_CONNECTIONS = 512;
+/** How long one of them at least keeps its place when there are too many from where it came; see admission.ts. */
+export const PENDING_GRACE_MS = 3_000;
 /** A connection that says nothing is asked after this time. */
 export const PING_AFTER_MS = 60_000;
 /** A connection that has said nothing for so long is cut. */

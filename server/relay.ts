@@ -99,7 +99,7 @@ class Relay implements RunningRelay {
     this.address = listener === null ? "" : formatEndpoint(listener.address);
     this.fingerprint = toBase64Url(identity.fingerprint);
     this.#boot = toHex(options.crypto.randomBytes(8));
-    this.#admission = new Admission({ perAddress: limits.maxPerIp });
+    this.#admission = new Admission({ perAddress: limits.maxPerIp, own: listener?.address.hostname });
     this.#services = createServices(options, parts);
     this.#administration = new Administration(this.#services, {
       admission: this.#admission,
@@ -239,7 +239,7 @@ class Relay implements RunningRelay {
 
   async #serve(transport: Transport): Promise<void> {
     const { log } = this.parts;
-    const place = this.#admit(transport.remoteAddress);
+    const place = this.#admit(transport);
     if (typeof place === "string") {
       transport.close();
       log({ type: "connection_refused", reason: place });
@@ -258,9 +258,16 @@ class Relay implements RunningRelay {
     }
   }
 
-  #admit(remoteAddress: string) {
-    const ending = this.#draining !== null || this.#stopping !== null;
-    return ending ? "stopping" : this.#admission.admit(remoteAddress);
+  #admit(transport: Transport) {
+    if (this.#draining !== null || this.#stopping !== null) return "stopping";
+    return this.#admission.admit({
+      remoteAddress: transport.remoteAddress,
+      nowMs: this.options.clock.monotonic(),
+      displace: () => {
+        transport.close();
+        this.parts.log({ type: "connection_refused", reason: "too_many_pending" });
+      },
+    });
   }
 
   async #runConnection(transport: Transport, onAuthenticated: () => void): Promise<void> {

@@ -18,6 +18,7 @@ import {
   MAX_CONNECTIONS_PER_ADDRESS,
   MAX_PENDING_CONNECTIONS,
   MemoryRelayStore,
+  PENDING_GRACE_MS,
   RELAY_KEY_ROTATION_MS,
   type RelayLogEvent,
 } from "../../server/mod.ts";
@@ -95,6 +96,27 @@ Deno.test("connections that do not log in are capped, and who is logged in goes 
   assert.equal(await received(relay.transport()), 0);
   assert.equal(await codeOf(alice.request(FrameType.GROUP, { op: "list" })), "OK");
   for (const transport of held) transport.close();
+});
+
+Deno.test("a flood through a tunnel, where all come from loopback, stops neither who is there nor who comes", async () => {
+  await using relay = await TestRelay.start();
+  const alice = await relay.connect("alice", { transport: relay.transport({ from: "127.0.0.1:1" }) });
+  const flood = Array.from(
+    { length: MAX_PENDING_CONNECTIONS },
+    () => relay.transport({ from: "127.0.0.1:2" }),
+  );
+  const bob = await relay.connect("bob", { transport: relay.transport({ from: "192.0.2.7:1" }) });
+  flood.push(relay.transport({ from: "127.0.0.1:2" }));
+  assert.equal(await received(relay.transport({ from: "127.0.0.1:3" })), 0, "too many just now");
+  relay.clock.advance(PENDING_GRACE_MS);
+  for (let i = 0; i < 100; i++) flood.push(relay.transport({ from: "127.0.0.1:2" }));
+  const carol = await relay.connect("carol", { transport: relay.transport({ from: "127.0.0.1:4" }) });
+  for (const client of [alice, bob, carol]) {
+    assert.equal(await codeOf(client.request(FrameType.GROUP, { op: "list" })), "OK");
+  }
+  assert.equal(await received(flood[0]), 0, "the oldest was displaced");
+  for (const transport of flood) transport.close();
+  await until(() => relay.relay.stats().connections === 3);
 });
 
 Deno.test("maxPerIp changes the cap, and 0 lifts it", async () => {

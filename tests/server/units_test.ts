@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { AronaError, FakeClock, FrameType } from "../../proto/mod.ts";
-import { addressKey, Admission } from "../../server/admission.ts";
+import { addressKey, Admission, type Place } from "../../server/admission.ts";
+import { MAX_PENDING_CONNECTIONS, PENDING_GRACE_MS } from "../../server/limits.ts";
 import { RateLimiter } from "../../server/rate_limit.ts";
 import { parseAuth, parseRequest, parseRequestId } from "../../server/schema.ts";
 
@@ -60,14 +61,68 @@ Deno.test("addressKey() counts an IPv4 address, an IPv6 network of 64 bits, and 
 
 Deno.test("Admission frees each place once", () => {
   const admission = new Admission({ perAddress: 1 });
-  const place = admission.admit("192.0.2.7:1");
+  const admit = (remoteAddress: string) => admission.admit({ remoteAddress, nowMs: 0, displace: () => {} });
+  const place = admit("192.0.2.7:1");
   assert.ok(typeof place !== "string");
-  assert.equal(admission.admit("192.0.2.7:2"), "too_many_from_address");
+  assert.equal(admit("192.0.2.7:2"), "too_many_from_address");
   place.authenticated();
   place.release();
   place.release();
   assert.equal(admission.connections, 0);
-  assert.equal(typeof admission.admit("192.0.2.7:3"), "object");
+  assert.equal(typeof admit("192.0.2.7:3"), "object");
+});
+
+Deno.test("Admission does not count what comes from this machine, by loopback or by the address it listens on", () => {
+  const admission = new Admission({ perAddress: 1, own: "2001:DB8::7" });
+  const admit = (remoteAddress: string) => admission.admit({ remoteAddress, nowMs: 0, displace: () => {} });
+  for (
+    const address of ["127.0.0.1:1", "127.0.0.2:1", "[::1]:1", "[::ffff:127.0.0.1]:1", "[2001:db8::7]:1"]
+  ) {
+    for (let i = 0; i < 3; i++) assert.equal(typeof admit(address), "object", address);
+  }
+  admit("[2001:db8::8]:1");
+  assert.equal(admit("[2001:db8::8]:2"), "too_many_from_address", "a neighbour in the same network");
+});
+
+Deno.test("Admission: a flood from one place gives way to whoever comes from another, its oldest first", () => {
+  const admission = new Admission();
+  const displaced: number[] = [];
+  let next = 0;
+  const admit = (remoteAddress: string, nowMs = 0) => {
+    const number = next++;
+    return admission.admit({ remoteAddress, nowMs, displace: () => displaced.push(number) });
+  };
+  const flood = Array.from({ length: MAX_PENDING_CONNECTIONS }, () => admit("127.0.0.1:5000"));
+  assert.equal(admit("127.0.0.1:5000"), "too_many_pending");
+  for (let i = 0; i < 10; i++) assert.equal(typeof admit(`192.0.2.${i}:1`), "object");
+  assert.deepEqual(displaced, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  for (const place of flood) if (typeof place !== "string") place.release();
+  assert.equal(admission.connections, 10);
+});
+
+Deno.test("Admission: in a flood that comes the same way, people get in within seconds and then have time for the login", () => {
+  const admission = new Admission();
+  const admit = (nowMs: number, displace = () => {}) =>
+    admission.admit({ remoteAddress: "127.0.0.1:1", nowMs, displace });
+  const [tryEveryMs, loginMs] = [200, 1_000];
+  const waited: number[] = [];
+  let sinceMs = 0;
+  let login: { readonly place: Place; readonly atMs: number } | null = null;
+  // A thousand connections a second that never log in, and people who do, one after the other.
+  for (let nowMs = 0; nowMs < 120_000; nowMs++) {
+    admit(nowMs);
+    if (login !== null && nowMs === login.atMs + loginMs) {
+      login.place.authenticated();
+      [login, sinceMs] = [null, nowMs];
+    }
+    if (login !== null || (nowMs - sinceMs) % tryEveryMs !== 0) continue;
+    const place = admit(nowMs, () => assert.fail("displaced during the login"));
+    if (typeof place === "string") continue;
+    login = { place, atMs: nowMs };
+    waited.push(nowMs - sinceMs);
+  }
+  assert.ok(waited.length > 25, `${waited.length} got in`);
+  assert.ok(Math.max(...waited) <= PENDING_GRACE_MS, `${Math.max(...waited)} ms`);
 });
 
 Deno.test("request parsers give a request or a typed error for any JSON", () => {
