@@ -9,14 +9,14 @@ export {
 } from "./agent.ts";
 export { agentOf, type AgentOptions, environmentOf } from "./agents.ts";
 export * from "./limits.ts";
+export type { AgentProcess, RunningTunnel, TunnelEvent, TunnelOptions, TunnelStatus } from "./options.ts";
 export { type ProbeOptions, probeRelay } from "./probe.ts";
 export { agentSpawner } from "./process.ts";
-export { DEFAULT_BORE_HOST, formatTunnelSpec, parseTunnelSpec, type TunnelSpec } from "./spec.ts";
 export {
-  type AgentProcess,
-  type RunningTunnel,
-  startTunnel,
-  type TunnelEvent,
-  type TunnelOptions,
-  type TunnelStatus,
-} from "./supervise.ts";
+  DEFAULT_BORE_HOST,
+  formatTunnelSpec,
+  parseTunnelSpec,
+  publicHostOf,
+  type TunnelSpec,
+} from "./spec.ts";
+export { startTunnel } from "./supervise.ts";

@@ -1,6 +1,6 @@
 /** An agent as a process of this machine. */
 
-import type { AgentProcess } from "./supervise.ts";
+import type { AgentProcess } from "./options.ts";
 
 /**
  * Starts agents.

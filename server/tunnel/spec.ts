@@ -60,6 +60,18 @@ export function formatTunnelSpec(spec: TunnelSpec): string {
   }
 }
 
+/** The one host at which the relay is reached through the tunnel; null where only the agent learns it. */
+export function publicHostOf(spec: TunnelSpec): string | null {
+  switch (spec.kind) {
+    case "ssh":
+      return spec.reachedAt?.host ?? spec.host;
+    case "bore":
+      return spec.host;
+    case "ngrok":
+      return null;
+  }
+}
+
 function parseSsh(text: string, rest: string): TunnelSpec {
   const [target, reached, ...more] = rest.split("=");
   if (more.length > 0) throw refused(text, "there is more than one =");

@@ -7,7 +7,7 @@
 
 import { formatEndpoint } from "../../proto/mod.ts";
 import { type AgentFailure, type AgentNews, COMMON_ENVIRONMENT, quote, type TunnelAgent } from "./agent.ts";
-import type { TunnelSpec } from "./spec.ts";
+import { publicHostOf, type TunnelSpec } from "./spec.ts";
 
 /** Ports under this one are root's on the server. */
 const FIRST_FREE_PORT = 1_024;
@@ -43,7 +43,7 @@ export function sshAgent(
   options: { windows?: boolean } = {},
 ): TunnelAgent {
   const { user, host, reachedAt } = spec;
-  const hostname = reachedAt?.host ?? host;
+  const hostname = publicHostOf(spec)!;
   const fixedPort = reachedAt?.port ?? null;
   return {
     program: "ssh",
