@@ -9,7 +9,9 @@
 export { type Rights, rightsOf, type Role, ROLE_RIGHTS, type RoleParameters } from "./permissions.ts";
 export { fromPlainError, RemoteError } from "./plain_error.ts";
 export type { ConfigContract } from "./config_worker.ts";
+export type { ProbeContract } from "./probe_worker.ts";
 export type { RelayContract, RelayEvent, RelayInit, RelayState } from "./relay_worker.ts";
 export type { Contract, RoleSide } from "./role.ts";
 export { type Methods, type Remote, Rpc, type RpcOptions, type RpcPort, Transferred } from "./rpc.ts";
+export type { TunnelContract, TunnelInit } from "./tunnel_worker.ts";
 export { type RunningWorker, spawnModule, type SpawnOptions, spawnWorker, workerUrl } from "./spawn.ts";

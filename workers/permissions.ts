@@ -9,7 +9,8 @@ import { type Endpoint, formatEndpoint } from "../proto/base/mod.ts";
 
 /** The rights of a worker, every kind said. Lists name what is allowed; `false` allows nothing. */
 export interface Rights {
-  readonly net: false | string[];
+  /** `true` is any address. */
+  readonly net: boolean | string[];
   readonly read: false | string[];
   readonly write: false | string[];
   readonly run: false | string[];
@@ -53,8 +54,11 @@ export const ROLE_RIGHTS = {
   publisher: ({ api }: { api: string }): Rights => ({ ...NOTHING, net: [hostOf(api)] }),
   /** Who keeps a tunnel's program running: that program, and loopback for its own interface. */
   tunnel: ({ binary }: { binary: string }): Rights => ({ ...NOTHING, net: LOOPBACK, run: [binary] }),
-  /** Who asks for the relay's document through one public address. */
-  probe: ({ endpoint }: { endpoint: Endpoint }): Rights => ({ ...NOTHING, net: [formatEndpoint(endpoint)] }),
+  /** Who asks for the relay's document through its public address: that host; any where only the tunnel's program learns which. */
+  probe: ({ host }: { host: string | null }): Rights => ({
+    ...NOTHING,
+    net: host === null || [host.includes(":") ? `[${host}]` : host],
+  }),
   /** Who announces the relay on the local network, or looks for one there. */
   lan: (_: Record<never, never>): Rights => ({ ...NOTHING, net: MDNS }),
   /** Who reads the relay's configuration again: that file. */

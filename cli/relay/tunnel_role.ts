@@ -1,0 +1,87 @@
+/** The tunnel's workers as their supervisor sees them: the one that runs the program, and the one that looks from outside. */
+
+import { type Endpoint, fromBase64Url } from "../../proto/mod.ts";
+import {
+  agentOf,
+  environmentOf,
+  formatTunnelSpec,
+  publicHostOf,
+  type TunnelEvent,
+  type TunnelSpec,
+  type TunnelStatus,
+} from "../../server/tunnel/mod.ts";
+import { type ProbeContract, spawnWorker, type TunnelContract } from "../../workers/mod.ts";
+import { CommandFailure } from "../failure.ts";
+import type { Io } from "../io.ts";
+import { findProgram } from "./find_program.ts";
+
+/** What a tunnel is started with. */
+export interface TunnelRoleOptions {
+  readonly spec: TunnelSpec;
+  /** Where the relay listens, as this machine reaches it. */
+  readonly local: Endpoint;
+  /** The relay's, as in its link. */
+  readonly fingerprint: string;
+  readonly onEvent: (event: TunnelEvent) => void;
+  /** Takes errors that nobody caught in one of the workers, and the end of one. */
+  readonly onFault: (error: Error) => void;
+}
+
+/** A tunnel that runs in its workers. */
+export interface TunnelRole extends AsyncDisposable {
+  /** As it was reported last. */
+  readonly status: TunnelStatus;
+}
+
+/**
+ * Finds the program and starts both workers. The rights to look for programs and to start workers are used up when it returns.
+ *
+ * @throws {CommandFailure} where the program is not here
+ */
+export async function startTunnelRole(
+  io: Pick<Io, "env" | "os" | "signal">,
+  options: TunnelRoleOptions,
+): Promise<TunnelRole> {
+  const { spec, local, fingerprint, onEvent, onFault } = options;
+  const { os, signal } = io;
+  const windows = os === "windows";
+  const agent = agentOf(spec, { windows });
+  const program = findProgram(agent.program, { path: io.env("PATH"), os });
+  if (program === null) {
+    throw new CommandFailure(
+      `Cannot open tunnel ${formatTunnelSpec(spec)}: there is no program ${agent.program} in PATH`,
+      { hint: agent.howToGet },
+    );
+  }
+  await using started = new AsyncDisposableStack();
+  const common = { onFault, onEnd: onFault, signal };
+  const probe = started.use(
+    await spawnWorker<ProbeContract>("probe", {
+      parameters: { host: publicHostOf(spec) },
+      init: { fingerprint: fromBase64Url(fingerprint) },
+      ...common,
+    }),
+  );
+  let status: TunnelStatus | undefined;
+  const worker = started.use(
+    await spawnWorker<TunnelContract>("tunnel", {
+      parameters: { binary: program },
+      init: { spec, local, program, env: environmentOf(agent, io.env), windows },
+      methods: { probe: (endpoint, signal) => probe.remote.probe(endpoint, signal) },
+      onEvent: (news) => {
+        status = news.status;
+        onEvent(news.event);
+      },
+      ...common,
+    }),
+  );
+  started.defer(() => worker.remote.stop().catch(() => {})); // it has ended by itself
+  status ??= await worker.remote.status();
+  const workers = started.move();
+  return {
+    get status() {
+      return status!;
+    },
+    [Symbol.asyncDispose]: () => workers.disposeAsync(),
+  };
+}
