@@ -800,15 +800,17 @@ export class AronaClient implements ChatClient {
     const { store, conversations } = this.#context;
     const mayMiss = login.gap || boot !== this.#relay.boot;
     if (mayMiss) this.#saveRelay({ ...this.#relay, boot: "" });
-    const now = mayMiss && login.backlog === 0;
+    const isEmpty = login.backlog === 0;
+    const now = mayMiss && isEmpty;
     let isInDoubt = false;
     for (const conversation of conversations.values()) {
       if (conversation.participation !== "member") continue;
       // What was refused on the connection before is looked at once more, and the relay hears of it again.
       isInDoubt ||= conversation.refused !== null;
       conversation.refused = null;
-      if (now) await this.#inbox.synchronize(conversation);
-      else await this.#inbox.settlePending(conversation);
+      if (now) await this.#inbox.synchronizeNow(conversation);
+      else if (isEmpty) await this.#inbox.settlePending(conversation, { waits: false });
+      else isInDoubt ||= conversation.pending !== null; // what waits is from before it, and comes first
     }
     store.write((writer) => writer.put("profile", "registered", utf8("yes")));
     if (now) this.#saveRelay({ ...this.#relay, boot });

@@ -77,18 +77,18 @@ export class Inbox {
         if (delivery.epoch < conversation.group.epoch) return; // came by a sync before
         if (delivery.epoch > conversation.group.epoch) {
           if (conversation.refused !== null) return;
-          await this.synchronize(conversation, delivery.epoch);
+          await this.#follow(conversation, delivery.epoch);
         }
         return await this.applyCommit(conversation, delivery.epoch, delivery.payload);
       case DeliveryKind.APPLICATION:
         if (delivery.epoch > conversation.group.epoch) {
           if (conversation.refused !== null) return; // sent in a state of the group that does not verify
-          await this.synchronize(conversation, delivery.epoch);
+          await this.#follow(conversation, delivery.epoch);
         }
         return await this.#message(conversation, delivery);
       case DeliveryKind.GAP:
         // No further than what the marker stands for: what waits behind it may be of the very next epoch.
-        await this.synchronize(conversation, delivery.epoch);
+        await this.#follow(conversation, delivery.epoch);
         return this.#gap(conversation, "some messages were not kept while this device was away");
     }
   }
@@ -109,34 +109,55 @@ export class Inbox {
       this.membership().replenishKeyPackages(fields);
     } else if (fields.type === "dropped") {
       const conversation = this.context.conversations.get(parseGroupId(fields.group));
-      if (conversation) return this.synchronize(conversation);
+      if (conversation) this.context.background(() => this.synchronize(conversation));
     } else if (fields.type === "reopened") {
       const conversation = this.context.conversations.get(parseGroupId(fields.group));
       if (conversation === undefined) return Promise.resolve();
       conversation.refused = null;
       if (typeof fields.epoch === "number" && fields.epoch < conversation.group.epoch) {
-        return this.synchronize(conversation);
+        this.context.background(() => this.synchronize(conversation));
       }
     }
     return Promise.resolve();
   }
 
   /**
-   * Fetches and applies the commits that this device has missed.
-   *
-   * @param epoch no further than this: what waits in the mailbox belongs to the epochs in between. @default the newest
+   * Fetches and applies the commits that this device has missed, once everything is handled that waits in the mailbox: that is of the
+   * epochs in between. Not to be awaited by what is handled in the relay's order.
    */
-  async synchronize(conversation: Conversation, epoch = Infinity): Promise<void> {
+  synchronize(conversation: Conversation): Promise<void> {
+    return this.#synchronize(conversation, { epoch: Infinity, waits: true });
+  }
+
+  /** The same at once, for a mailbox that nothing waits in. */
+  synchronizeNow(conversation: Conversation): Promise<void> {
+    return this.#synchronize(conversation, { epoch: Infinity, waits: false });
+  }
+
+  /** The same as a part of handling a delivery, no further than to its epoch: what waits behind it may be of the very next one. */
+  #follow(conversation: Conversation, epoch: number): Promise<void> {
+    return this.#synchronize(conversation, { epoch, waits: false });
+  }
+
+  async #synchronize(
+    conversation: Conversation,
+    { epoch: wanted, waits }: { epoch: number; waits: boolean },
+  ): Promise<void> {
+    let epoch = wanted;
     while (conversation.participation === "member" && conversation.group.epoch < epoch) {
       const before = conversation.group.epoch;
       const pending = conversation.pending?.hash ?? null;
+      const relay = this.context.relay();
       let answer;
       try {
-        answer = await this.context.relay().sync(conversation.id, before);
+        answer = await relay.sync(conversation.id, before);
+        if (waits) await relay.link.handled(answer.queued);
       } catch (error) {
         if (!isAronaError(error, "FORBIDDEN", "NOT_FOUND")) throw error;
+        if (waits) await relay.link.caughtUp;
         return await this.removed(conversation);
       }
+      if (waits) epoch = Math.min(epoch, Math.max(answer.epoch, before + 1)); // what is newer still comes by itself
       if (conversation.group.epoch !== before) continue; // it went on meanwhile
       if (answer.epoch < before) {
         return await this.#comeBack(conversation, "a change of the group was taken back");
@@ -155,20 +176,30 @@ export class Inbox {
     }
   }
 
-  /** Finds out whether the own pending commit won; applies it, or forgets it. Leaves whatever came after it to the deliveries. */
-  async settlePending(conversation: Conversation): Promise<void> {
+  /**
+   * Finds out whether the own pending commit won; applies it, or forgets it, once everything is handled that came before. Leaves whatever
+   * came after it to the deliveries.
+   *
+   * @param options.waits false for a mailbox that nothing waits in. @default true
+   */
+  async settlePending(
+    conversation: Conversation,
+    options: { waits: boolean } = { waits: true },
+  ): Promise<void> {
     const { pending } = conversation;
     if (pending === null) return;
     const { epoch } = conversation.group;
+    const relay = this.context.relay();
     let answer;
     try {
-      answer = await this.context.relay().sync(conversation.id, epoch);
+      answer = await relay.sync(conversation.id, epoch);
+      if (options.waits) await relay.link.handled(answer.queued);
     } catch (error) {
       if (!isAronaError(error, "FORBIDDEN", "NOT_FOUND")) throw error;
       return await this.#dropPending(conversation, pending.hash); // what waits in the mailbox says the rest
     }
     // It went on meanwhile: the answer is about an epoch that is over.
-    if (conversation.group.epoch !== epoch) return await this.settlePending(conversation);
+    if (conversation.group.epoch !== epoch) return await this.settlePending(conversation, options);
     if (this.#isElsewhere(conversation, answer)) return await this.#comeBack(conversation, OTHER_HISTORY);
     const [commit] = answer.from <= epoch ? answer.commits.slice(epoch - answer.from) : [];
     const won = commit !== undefined &&

@@ -16,6 +16,8 @@ export const PROBE_TIMEOUT_MS = 5_000;
 export const SLEPT_AFTER_MS = 2_000;
 /** How often the clocks and the network addresses are looked at. */
 export const SURROUNDINGS_CHECK_MS = 3_000;
+/** Deliveries that the relay has announced are waited for as long as some come, and no longer than this without any. */
+export const DELIVERY_WAIT_MS = 5_000;
 /** Deliveries are acknowledged after so many, or after so long. */
 export const ACK_EVERY = 16;
 export const ACK_AFTER_MS = 100;

@@ -348,7 +348,9 @@ export class Membership {
         const { hash } = made;
         conversation.inFlight = hash;
         try {
-          await context.relay().commit({
+          const relay = context.relay();
+          const confirm = () => this.confirm(conversation, hash);
+          const queued = await relay.commit({
             group: conversation.id,
             epoch: from.epoch,
             add: made.added,
@@ -359,8 +361,10 @@ export class Membership {
             commit: made.commit,
             welcome: made.welcome,
             groupInfo: from.kind === "channel" ? await context.engine.groupInfo(made.next) : undefined,
-          }, () => this.confirm(conversation, hash));
-          return;
+          }, (queued) => relay.link.hasHandled(queued) ? confirm() : Promise.resolve());
+          // What waited in the mailbox is of the epoch before. Where something of the new one comes first, it brings the commit with it.
+          await relay.link.handled(queued);
+          return await confirm();
         } catch (error) {
           // Whether it won is found out with the next connection, or at once where this one stands.
           if (isAronaError(error, "TIMEOUT", "INTERNAL")) {

@@ -252,7 +252,7 @@ export class Outbox {
       return true;
     } catch (error) {
       if (!(error instanceof AronaError)) throw error;
-      return await this.#afterRefusal(conversation, row, { error, epoch });
+      return await this.#afterRefusal(conversation, row, { error, epoch, session });
     }
   }
 
@@ -289,25 +289,25 @@ export class Outbox {
   async #afterRefusal(
     conversation: Conversation,
     row: OutboxRow,
-    refusal: { error: AronaError; epoch: number },
+    refusal: { error: AronaError; epoch: number; session: OutboxSession },
   ): Promise<boolean> {
     const { clock } = this.context;
-    const { error } = refusal;
+    const { error, session } = refusal;
     switch (error.code) {
       case "IDENTITY_CHANGED": // verify() goes on once the person has decided
         return false;
-      case "STALE_EPOCH":
-        // The commit that moved the group on is on its way in the stream.
-        if (
-          !await conversation.epochAbove(refusal.epoch, {
-            clock,
-            timeoutMs: STALE_WAIT_MS,
-          })
-        ) await this.#quietly(() => this.options.synchronize(conversation));
+      case "STALE_EPOCH": {
+        // The commits that moved the group on are on their way in the stream, behind what waited in the mailbox.
+        await session.link.caughtUp;
+        const current = Number(error.details?.epoch);
+        const followed = await conversation.epochAbove(Math.max(refusal.epoch, (current || 0) - 1), {
+          clock,
+          timeoutMs: STALE_WAIT_MS,
+        });
+        if (!followed) await this.#quietly(() => this.options.synchronize(conversation));
         return true;
+      }
       case "FORBIDDEN": // the relay knows more of the membership than this device
-        // What waited in the mailbox is from before it, and comes first.
-        await this.options.session()?.link.caughtUp;
         await this.#quietly(() => this.options.synchronize(conversation));
         if (conversation.participation === "member") this.#fail(conversation, row, error);
         return true;

@@ -78,7 +78,7 @@ function acceptCommit(services: Services, caller: Caller, request: CommitRequest
   services.leaves.settled(state, settled);
   services.returns.settled(state, settled);
   return {
-    answer: { fields: { epoch: state.epoch } },
+    answer: { fields: { epoch: state.epoch, queued: caller.recipient.mailbox.end } },
     deliver() {
       const delivery = shareDelivery(
         {

@@ -72,7 +72,8 @@ export function syncGroup(
   const { from, commits, gone } = services.store.commits(request.group, request.epoch);
   const base = services.store.commitHash(request.group, request.epoch - 1);
   const hash = base === null ? undefined : toHex(base);
-  return { fields: { epoch: state.epoch, from, gone, base: hash }, blobs: commits };
+  const queued = caller.recipient.mailbox.end;
+  return { fields: { epoch: state.epoch, from, gone, base: hash, queued }, blobs: commits };
 }
 
 /** Answers `info`. */

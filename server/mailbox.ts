@@ -65,6 +65,8 @@ export interface Mailbox {
   close(): void;
   /** Whether a Welcome with this envelope id is queued. */
   holds(envelope: string): boolean;
+  /** Number that the next delivery to come will have. */
+  readonly end: number;
   /** Deliveries sent and not acknowledged. */
   readonly unacknowledged: number;
   /** Deliveries not sent yet. */

@@ -153,6 +153,10 @@ class MemoryMailbox implements Mailbox, JournaledMailbox {
     return this.#base + this.#first;
   }
 
+  get end(): number {
+    return this.#base + this.#queue.length;
+  }
+
   get gap(): boolean {
     return this.#gap;
   }

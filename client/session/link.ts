@@ -31,6 +31,7 @@ import {
   ACK_AFTER_MS,
   ACK_EVERY,
   AUTH_TIMEOUT_MS,
+  DELIVERY_WAIT_MS,
   MAX_REQUESTS_IN_FLIGHT,
   REQUEST_TIMEOUT_MS,
 } from "../limits.ts";
@@ -98,6 +99,7 @@ export class RelayLink {
   #nextObject = 1;
   #nextDelivery = 0;
   #stored = 0;
+  readonly #storedWaiters = new Set<() => void>();
   #acknowledged = 0;
   #cancelAck: (() => void) | null = null;
   #keepAlive: KeepAlive;
@@ -161,6 +163,31 @@ export class RelayLink {
   /** Resolves when the deliveries that waited at login have been handled, or the link has ended. */
   get caughtUp(): Promise<void> {
     return this.#caughtUp.promise;
+  }
+
+  /** Whether every delivery numbered under `number` has been handled. */
+  hasHandled(number: number): boolean {
+    return this.#stored >= number;
+  }
+
+  /**
+   * Waits until every delivery numbered under `number` has been handled. Some of them may never come (a mailbox that was full has let them
+   * go): the wait is over too when all that has come is handled, and nothing more for {@link DELIVERY_WAIT_MS}.
+   *
+   * @throws {AronaError} `CLOSED` where the link ends before
+   */
+  async handled(number: number): Promise<void> {
+    while (this.#stored < number) {
+      if (this.#closed) throw new AronaError("CLOSED", "Cannot wait for deliveries: not connected");
+      const { promise, resolve } = Promise.withResolvers<boolean>();
+      const wake = () => resolve(true);
+      this.#storedWaiters.add(wake);
+      const cancel = this.clock.schedule(DELIVERY_WAIT_MS, () => resolve(false));
+      const moved = await promise;
+      cancel();
+      this.#storedWaiters.delete(wake);
+      if (!moved && this.#stored === this.#nextDelivery) return;
+    }
   }
 
   /**
@@ -313,6 +340,7 @@ export class RelayLink {
       case "delivery":
         await this.handlers.onDelivery(item.delivery);
         this.#stored = item.number + 1;
+        for (const wake of [...this.#storedWaiters]) wake();
         if (this.#stored >= this.login.next + this.login.backlog) this.#caughtUp.resolve();
         if (this.#stored - this.#acknowledged >= ACK_EVERY) this.#acknowledge();
         else if (!this.#closed) {
@@ -367,6 +395,7 @@ export class RelayLink {
     if (this.#closed) return;
     this.#closed = true;
     this.#caughtUp.resolve();
+    for (const wake of [...this.#storedWaiters]) wake();
     this.#cancelKeepAlive();
     this.#cancelAck?.();
     for (const waiting of this.#waiting.values()) {

@@ -164,13 +164,17 @@ export class RelayApi {
     });
   }
 
-  /** @param onAnswer runs in stream order, before any delivery of the new epoch */
-  async commit(request: CommitRequest, onAnswer: (answer: Control) => Promise<void>): Promise<void> {
+  /**
+   * @param onAnswer runs in stream order, before any delivery of the new epoch; deliveries numbered under `queued` are from before the commit
+   * @returns the same `queued`
+   */
+  async commit(request: CommitRequest, onAnswer: (queued: number) => Promise<void>): Promise<number> {
     const { commit, welcome, groupInfo, ...fields } = request;
-    await this.link.request(FrameType.GROUP, { op: "commit", ...fields }, {
+    const answer = await this.link.request(FrameType.GROUP, { op: "commit", ...fields }, {
       blobs: [commit, welcome ?? EMPTY, groupInfo ?? EMPTY],
-      onAnswer,
+      onAnswer: ({ fields }) => onAnswer(number(fields, "queued")),
     });
+    return number(answer.fields, "queued");
   }
 
   /** Commits from `epoch` on, as many as the relay gives at once. */
@@ -184,6 +188,8 @@ export class RelayApi {
     /** SHA-256 (hexadecimal) of the commit that led to the epoch asked from; null where the relay no longer has it. */
     base: string | null;
     commits: readonly Uint8Array[];
+    /** Deliveries numbered under this one are from before the answer. */
+    queued: number;
   }> {
     const { fields, blobs } = await this.link.request(FrameType.GROUP, { op: "sync", group, epoch });
     return {
@@ -192,6 +198,7 @@ export class RelayApi {
       gone: fields.gone === true,
       base: typeof fields.base === "string" ? fields.base : null,
       commits: blobs,
+      queued: number(fields, "queued"),
     };
   }
 

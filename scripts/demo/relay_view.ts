@@ -50,6 +50,9 @@ function recording(inner: Mailbox, into: SeenEnvelope[]): Mailbox {
     settle: () => inner.settle(),
     close: () => inner.close(),
     holds: (envelope) => inner.holds(envelope),
+    get end() {
+      return inner.end;
+    },
     get unacknowledged() {
       return inner.unacknowledged;
     },

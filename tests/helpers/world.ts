@@ -133,13 +133,15 @@ export class World {
       clock?: Clock;
       device?: string;
       crypto?: CryptoProvider;
+      /** @default over TCP */
+      dial?: typeof connectTcp;
     } = {},
   ): Promise<Person> {
     const store = options.store ?? createMemoryStore();
     const client = await openClient({
       store,
       crypto: options.crypto ?? this.crypto,
-      dial: connectTcp,
+      dial: options.dial ?? connectTcp,
       link: options.link ?? this.relay.link,
       username: name,
       clock: options.clock,

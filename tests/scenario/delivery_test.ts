@@ -1,10 +1,11 @@
 /** What becomes of a message: the words for it, in order, and what its sender hears when it does not arrive. */
 
 import assert from "node:assert/strict";
-import { FakeClock } from "../../proto/mod.ts";
-import { OUTBOX_LIFETIME_MS } from "../../client/limits.ts";
+import { type CryptoProvider, FakeClock } from "../../proto/mod.ts";
+import { FOLLOW_WAIT_MS, OUTBOX_LIFETIME_MS, SELF_UPDATE_AFTER_MS } from "../../client/limits.ts";
 import type { Conversation } from "../../client/mod.ts";
 import { decodeOutboxRow } from "../../client/outbox_row.ts";
+import { DeafLine } from "../helpers/deaf_line.ts";
 import { inWorld, type Person, type World } from "../helpers/world.ts";
 
 Deno.test("a message is waiting, accepted, delivered and read, in this order, and its history says which", () =>
@@ -145,6 +146,85 @@ Deno.test("where the relay and the sender's machine are both gone, the next mess
     assert.deepEqual(shown, ["before", "a message from alice did not come", "after"]);
     assert.deepEqual(bob.of("Gap"), []);
   }));
+
+Deno.test("what is sent at login does not overtake what waited in the mailbox, however long that takes to read", () =>
+  inWorld(async (world) => {
+    const slow = { isOn: false };
+    const crypto = slowVerifying(world.crypto, slow);
+    const alice = await world.person("alice");
+    const bob = await world.person("bob", { crypto });
+    const plans = await alice.client.createGroup("plans");
+    await alice.client.invite(plans, "bob");
+    await bob.has("plans");
+    await bob.client.close();
+    const said: string[] = [];
+    for (let epoch = 0; epoch < 6; epoch++) {
+      for (let i = 0; i < 4; i++) {
+        said.push(`${epoch}.${i}`);
+        await alice.says(plans, said.at(-1)!);
+      }
+      await alice.client.renewKeys(plans);
+    }
+    slow.isOn = true;
+    const clock = new FakeClock(Date.now() + SELF_UPDATE_AFTER_MS); // bob's keys are due for renewal too
+    const again = await world.person("bob", { store: bob.store, crypto, clock, connect: false });
+    const mine = again.client.send(again.client.find("plans"), "written offline");
+    await again.client.connect();
+    // Whoever waits here for something that is on its way gives up waiting, again and again.
+    let isOver = false;
+    const done = mine.accepted.then(() => isOver = true);
+    while (!isOver) {
+      clock.advance(FOLLOW_WAIT_MS);
+      await new Promise((turn) => setTimeout(turn));
+    }
+    await done;
+    await again.client.caughtUp();
+    await alice.hears("written offline");
+    const shown = again.client.history(again.client.find("plans"), { limit: 100 }).map(({ message }) =>
+      message.gap ?? message.text
+    );
+    assert.deepEqual(shown.filter((text) => text !== "written offline"), said);
+  }));
+
+Deno.test("a change whose answer was lost does not overtake what came before it", () =>
+  inWorld(async (world) => {
+    const line = new DeafLine();
+    const alice = await world.person("alice", { dial: line.dial });
+    const [mona, carol] = await people(world, "mona", "carol");
+    const plans = await alice.client.createGroup("plans");
+    await alice.client.invite(plans, "mona");
+    await alice.client.invite(plans, "carol");
+    const monas = await mona.has("plans");
+    await carol.has("plans");
+    await mona.until("to see all", () => monas.group.members.length === 3);
+    for (const text of ["m1", "m2"]) await mona.says(monas, text);
+    await alice.hears("m2");
+    line.deafen();
+    await mona.says(monas, "m3");
+    const removing = assert.rejects(alice.client.remove(plans, "mona"), { code: "CLOSED" });
+    await mona.until("to be removed", () => mona.of("GroupLeft").length > 0);
+    line.cut();
+    await removing;
+    await alice.hears("m3");
+    await carol.says(carol.client.find("plans"), "and on");
+    await alice.hears("and on");
+    const shown = alice.client.history(plans, { limit: 10 }).map(({ message }) =>
+      message.gap ?? message.text
+    );
+    assert.deepEqual(shown, ["m1", "m2", "m3", "and on"]);
+    assert.equal(alice.client.find("plans").group.members.length, 2);
+  }));
+
+/** Crypto on which every signature takes a while to verify, while that is on. */
+function slowVerifying(crypto: CryptoProvider, slow: { readonly isOn: boolean }): CryptoProvider {
+  return {
+    ...crypto,
+    async verify(...args) {
+      for (let i = 0; slow.isOn && i < 20; i++) await new Promise((turn) => setTimeout(turn));
+      return await crypto.verify(...args);
+    },
+  };
+}
 
 function people(world: World, ...names: string[]): Promise<Person[]> {
   return Promise.all(names.map((name) => world.person(name)));

@@ -354,7 +354,14 @@ Deno.test("a device that missed commits fetches them from its epoch on", async (
   for (const [i, bytes] of commits.entries()) await commit(alice, group, { epoch: 1 + i, bytes });
   const { fields, blobs } = await ask(bob, { op: "sync", group, epoch: 2 });
   const base = toHex(relay.crypto.digest("SHA-256", commits[0]));
-  assert.deepEqual({ ...fields, id: 0 }, { id: 0, epoch: 4, from: 2, gone: false, base });
+  assert.deepEqual({ ...fields, id: 0, queued: 0 }, {
+    id: 0,
+    epoch: 4,
+    from: 2,
+    gone: false,
+    base,
+    queued: 0,
+  });
   assert.equal((await ask(bob, { op: "sync", group, epoch: 0 })).fields.base, undefined);
   assert.deepEqual(blobs, commits.slice(1));
   assert.deepEqual((await ask(bob, { op: "sync", group, epoch: 4 })).blobs, []);

@@ -21,7 +21,6 @@ import {
   AronaError,
   type Clock,
   connectSecure,
-  type Control,
   createAuth,
   type CryptoProvider,
   type DiscoveryDocument,
@@ -66,7 +65,6 @@ export class Racer {
   #parts: Parts;
   #store: Store = createMemoryStore();
   #line: HeldLine | null = null;
-  #logins = 0;
   #online = false;
   readonly #wakers = new Set<() => void>();
 
@@ -249,7 +247,7 @@ export class Racer {
         devicePrivateKey: privateKey,
       });
       const link = await RelayLink.login(connection, {
-        auth: { fields: { account, login: ++this.#logins }, blobs },
+        auth: { fields: { account }, blobs },
         clock,
         handlers: {
           onDelivery: (delivery) => inOrder(() => inbox.deliver(delivery)),
@@ -264,7 +262,9 @@ export class Racer {
       parts.api = new WatchedApi(link, (outcome) => this.ground.onCommit(this, outcome));
       const conversations = () => [...context.conversations.values()];
       for (const conversation of conversations()) {
-        if (conversation.participation === "member") await inbox.settlePending(conversation);
+        if (conversation.participation !== "member") continue;
+        if (link.login.backlog === 0) await inbox.settlePending(conversation, { waits: false });
+        else context.background(() => link.caughtUp.then(() => inbox.settlePending(conversation)));
       }
       await membership.publishLastResorts({ replaceAll: false });
       ready.resolve();
@@ -305,12 +305,13 @@ class WatchedApi extends RelayApi {
 
   override async commit(
     request: CommitRequest,
-    onAnswer: (answer: Control) => Promise<void>,
-  ): Promise<void> {
+    onAnswer: (queued: number) => Promise<void>,
+  ): Promise<number> {
     const hash = createHash("sha256").update(request.commit).digest("hex");
     try {
-      await super.commit(request, onAnswer);
+      const queued = await super.commit(request, onAnswer);
       this.onCommit({ code: "OK", hash });
+      return queued;
     } catch (error) {
       this.onCommit({ code: isAronaError(error) ? error.code : "INTERNAL", hash });
       throw error;
