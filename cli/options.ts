@@ -131,6 +131,13 @@ export const OPTIONS = {
     env: "ARONA_LOG_FORMAT",
     fallback: "text",
   },
+  lan: {
+    kind: "switch",
+    describe: "use the local network: announce the relay there, look for it there",
+    env: "ARONA_LAN",
+    fallback: true,
+    example: false,
+  },
   metrics: {
     kind: "text",
     value: "HOST:PORT",

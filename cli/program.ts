@@ -210,6 +210,7 @@ function makeOptions(name: OptionName): Option[] {
   const notes = [
     ...(choices ? [choices.join(" | ")] : []),
     ...(fallback === undefined || kind === "switch" ? [] : [`default: ${fallback}`]),
+    ...(fallback === true ? [`--no-${name} turns it off`] : []),
     ...(env ? [`environment: ${env}`] : []),
   ];
   const text = notes.length === 0 ? describe : `${describe} (${notes.join("; ")})`;

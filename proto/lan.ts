@@ -16,6 +16,8 @@ import { AronaError, isAronaError } from "./errors.ts";
 export const MDNS_GROUP = "224.0.0.251";
 /** The port there, for questions and answers alike. */
 export const MDNS_PORT = 5353;
+/** What a packet may still have gone; that it arrives with this shows that nobody has passed it on (RFC 6762 section 11). */
+export const MDNS_HOPS = 255;
 /** The kind of service that a relay is. */
 export const LAN_SERVICE: DnsName = ["_arona", "_tcp", "local"];
 /** How long SRV and addresses may be believed (RFC 6762 section 10). */

@@ -42,7 +42,7 @@ export interface CompileRequest {
 export const BILL_FILE = "arona.cdx.json";
 
 /** The rights of the main thread; each role's worker gets its part of them (workers/permissions.ts). */
-const RUNTIME_FLAGS = ["--allow-all", "--no-prompt", "--unstable-worker-options"];
+const RUNTIME_FLAGS = ["--allow-all", "--no-prompt", "--unstable-net", "--unstable-worker-options"];
 /** As in the task `arona`: fewer and shorter collections while many messages pass. */
 const V8_FLAGS = "--v8-flags=--max-semi-space-size=8";
 const USAGE =

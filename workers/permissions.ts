@@ -16,7 +16,7 @@ export interface Rights {
   readonly run: false | string[];
   readonly env: false;
   readonly ffi: false;
-  readonly sys: false;
+  readonly sys: false | "networkInterfaces"[];
   readonly import: false;
 }
 
@@ -37,8 +37,6 @@ const NOTHING: Rights = {
   import: false,
 };
 
-/** Where multicast DNS lives (RFC 6762 section 3). */
-const MDNS = ["224.0.0.251:5353", "0.0.0.0:5353"];
 const LOOPBACK = ["127.0.0.1", "[::1]", "localhost"];
 
 /** A new role gets a line here, a module `NAME_worker.ts` beside this file and a line of types in `mod.ts`. */
@@ -60,7 +58,11 @@ export const ROLE_RIGHTS = {
     net: host === null || [host.includes(":") ? `[${host}]` : host],
   }),
   /** Who announces the relay on the local network, or looks for one there. */
-  lan: (_: Record<never, never>): Rights => ({ ...NOTHING, net: MDNS }),
+  lan: ({ addresses }: { addresses: readonly string[] }): Rights => ({
+    ...NOTHING,
+    net: [...addresses],
+    sys: ["networkInterfaces"],
+  }),
   /** Who reads the relay's configuration again: that file. */
   config: ({ file }: { file: string }): Rights => ({ ...NOTHING, read: [file] }),
   /** A client's keys, groups and history: its profile folder, and no network at all. */

@@ -18,6 +18,7 @@ export const serve: CommandSpec = {
     "message-burst",
     "max-per-ip",
     "mailbox",
+    "lan",
     "log-level",
     "log-format",
     "metrics",

@@ -11,6 +11,7 @@ import { ended } from "../ending.ts";
 import type { OptionName } from "../options.ts";
 import { createRelayLog, type LogFormat, type LogSeverity } from "../relay_log.ts";
 import { checkAddress, isWildcard, ownAddresses, parseListen } from "./addresses.ts";
+import { startLanRole } from "./lan_role.ts";
 import { announce, announceMetrics } from "./announce.ts";
 import { lockDataFolder } from "./data_folder.ts";
 import { limitsOf } from "./limits.ts";
@@ -50,8 +51,13 @@ export async function runRelay(context: CommandContext, served: readonly OptionN
       ? ownAddresses().map((hostname) => formatEndpoint({ hostname, port }))
       : [];
     if (own.length > 0 && publicAddresses.length === 0) await relay.setPublicAddresses(own);
+    const name = settings.text("name")!;
+    await using lan = settings.switch("lan")
+      ? await startLanRole(relay, { name, log: logWriter, signal })
+      : null;
     await using operation = await startOperation(context, {
       ...{ relay, folder, served },
+      roles: { lan: () => lan?.announced ?? null },
       log: logWriter,
       crypto: await selectProvider(),
       setPublicAddresses: (addresses) => relay.setPublicAddresses(addresses.length > 0 ? addresses : own),

@@ -6,6 +6,7 @@
  */
 
 import {
+  AronaError,
   type Clock,
   decodeDnsMessage,
   type DnsMessage,
@@ -60,7 +61,7 @@ const MAX_QUERY_INTERVAL_MS = 3_600_000;
  * The relays on the local network as they are found, until `signal` aborts. A relay whose endpoints change comes again: of each
  * fingerprint the last counts.
  *
- * @throws {AronaError} `UNREACHABLE` where no interface can be asked on, or the socket fails
+ * @throws {AronaError} `UNREACHABLE` where there is no interface to ask on, or the socket fails
  */
 export async function* browse(options: BrowseOptions): AsyncGenerator<LanService> {
   const { socket, interfaces, signal } = options;
@@ -69,6 +70,9 @@ export async function* browse(options: BrowseOptions): AsyncGenerator<LanService
   signal.addEventListener("abort", close, { once: true });
   try {
     if (signal.aborted) return;
+    if (interfaces.length === 0) {
+      throw new AronaError("UNREACHABLE", "Cannot look at the local network: this machine is in none");
+    }
     await socket.join(interfaces);
     const received = browser.receive();
     received.catch(() => {}); // the loop below hears of it

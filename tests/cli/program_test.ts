@@ -56,8 +56,11 @@ Deno.test("every command has a help text with its arguments and options on stdou
     assert.ok(out.startsWith(`Usage: arona ${name} `), out);
     assert.ok(out.replace(/\s+/g, " ").includes(summary), name);
     for (const argument of args) assert.ok(out.includes(argument.name), `${name}: ${argument.name}`);
-    for (const option of options) assert.ok(out.includes(`--${option}`), `${name}: --${option}`);
-    assert.ok(!out.includes("--no-"), `${name} hides the opposites`);
+    for (const option of options) {
+      assert.ok(out.includes(`--${option}`), `${name}: --${option}`);
+      const isOn = optionSpec(option).fallback === true;
+      assert.equal(out.includes(`--no-${option}`), isOn, `${name}: opposites of what is on are shown`);
+    }
   }
 });
 

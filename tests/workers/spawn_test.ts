@@ -3,7 +3,7 @@ import { type Rights, type RunningWorker, spawnModule, workerUrl } from "../../w
 import { rightsOf } from "../../workers/permissions.ts";
 import type { ProbeContract } from "./probe_worker.ts";
 
-const RIGHTS: Rights = { ...rightsOf("lan", {}), net: false };
+const RIGHTS: Rights = { ...rightsOf("lan", { addresses: [] }), net: false };
 
 function spawnProbe(
   options: Partial<Parameters<typeof spawnModule<ProbeContract>>[1]> = {},

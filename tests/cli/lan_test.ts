@@ -1,0 +1,141 @@
+/** Relays on a local network, each in a network namespace of its own: announced, found, gone. */
+
+import assert from "node:assert/strict";
+import { type NetworkHost, networks, onHost, TestNetwork } from "../helpers/network.ts";
+import { Arona, type Program } from "./processes.ts";
+
+const MAIN = path("../../main.ts");
+const BROWSE = path("../helpers/browse_main.ts");
+
+networks.test("a relay on one machine is found from another, and says goodbye when it ends", async () => {
+  await using world = await World.create(2);
+  const relay = await world.serve(0, ["--name", "Zuhause"]);
+  await relay.process.until("err", /announced on the local network/);
+  const looking = world.browse(1);
+  const found = await looking.next();
+  assert.deepEqual(found, {
+    name: "Zuhause",
+    fingerprint: relay.listening.fingerprint,
+    endpoints: [`${world.address(0)}:7700`],
+  });
+  relay.process.signal("SIGTERM");
+  assert.equal((await relay.process.outcome()).code, 0);
+  const successor = await world.serve(0, ["--name", "Next", "--data", `${world.home}/next`]);
+  const after = await world.browse(1).next();
+  assert.equal(after.fingerprint, successor.listening.fingerprint, "nobody answers for the first one");
+});
+
+networks.test("two relays of one name are both found, and whoever looks sees only whom it can reach", async () => {
+  await using world = await World.create(3);
+  const relays = [await world.serve(0), await world.serve(1)];
+  await using _ = await world.plug(0, 7); // a further network, which the others are not in
+  const looking = world.browse(2);
+  const found = [await looking.next(), await looking.next()];
+  assert.deepEqual(
+    found.map(({ fingerprint }) => fingerprint).toSorted(),
+    relays.map(({ listening }) => listening.fingerprint).toSorted(),
+  );
+  assert.deepEqual(found.flatMap(({ endpoints }) => endpoints).toSorted(), [
+    `${world.address(0)}:7700`,
+    `${world.address(1)}:7700`,
+  ]);
+});
+
+networks.test("a relay is not announced with --no-lan, nor where it listens on loopback alone", async () => {
+  await using world = await World.create(2);
+  const quiet = [
+    await world.serve(0, ["--no-lan", "--data", `${world.home}/quiet`, "--listen", "0.0.0.0:7701"]),
+    await world.serve(0, ["--data", `${world.home}/loopback`, "--listen", "127.0.0.1:7702"]),
+  ];
+  const announced = await world.serve(0);
+  assert.equal((await world.browse(1).next()).fingerprint, announced.listening.fingerprint);
+  for (const { process } of quiet) assert.doesNotMatch(process.err, /local network/);
+});
+
+networks.test("a relay goes on where the port of multicast DNS is taken, and says so in one line", async () => {
+  await using world = await World.create(1);
+  await using taken = world.run(0, ["eval", "--no-lock", TAKE_PORT]);
+  await taken.until("out", /taken/);
+  const relay = await world.serve(0);
+  await relay.process.until("err", /not announced on the local network: .*\n/);
+  const status = await world.arona(0, ["status", "--json"]).outcome();
+  assert.equal(status.code, 0, status.err);
+  assert.equal(JSON.parse(status.out).lan, null);
+  assert.equal(relay.process.err.match(/local network/g)?.length, 1);
+});
+
+/** Has the port to itself, as a program that does not share it. */
+const TAKE_PORT = `import { createSocket } from "node:dgram";
+createSocket("udp4").bind(5353, "0.0.0.0", () => console.log("taken"));`;
+
+interface Found {
+  readonly name: string;
+  readonly fingerprint: string;
+  readonly endpoints: readonly string[];
+}
+
+/** A network, and everything that runs in it. */
+class World implements AsyncDisposable {
+  readonly #processes: Arona[] = [];
+
+  private constructor(private readonly network: TestNetwork, readonly home: string) {}
+
+  static async create(hosts: number): Promise<World> {
+    return new World(await TestNetwork.create(hosts), await Deno.makeTempDir({ prefix: "arona-lan-" }));
+  }
+
+  address(host: number): string {
+    return this.network.host(host).address;
+  }
+
+  /** A relay that listens on all addresses of its host. */
+  async serve(host: number, args: readonly string[] = []) {
+    const listen = args.includes("--listen") ? [] : ["--listen", "0.0.0.0:7700"];
+    const process = this.arona(host, ["serve", "--json", ...listen, ...args]);
+    const [line] = await process.until("out", /^.*\n/);
+    return { process, listening: JSON.parse(line) as { fingerprint: string; link: string } };
+  }
+
+  /** A command; each host has a home of its own. */
+  arona(host: number, args: readonly string[]): Arona {
+    return this.run(host, ["run", "-A", "--no-check", MAIN, ...args]);
+  }
+
+  browse(host: number): { next(): Promise<Found> } {
+    const process = this.run(host, ["run", "-A", "--no-check", BROWSE]);
+    let read = 0;
+    return {
+      async next() {
+        await process.until("out", new RegExp(`^(?:.*\\n){${++read}}`));
+        return JSON.parse(process.out.split("\n")[read - 1]);
+      },
+    };
+  }
+
+  /** Runs Deno on a host. */
+  run(host: number, args: readonly string[]): Arona {
+    const process = new Arona(`${this.home}/${host}`, [], { program: onDeno(this.network.host(host), args) });
+    this.#processes.push(process);
+    return process;
+  }
+
+  async plug(host: number, network: number): Promise<AsyncDisposable> {
+    await this.network.plug(host, { network });
+    return { [Symbol.asyncDispose]: () => this.network.unplug(host, { network }) };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const process of this.#processes) await process[Symbol.asyncDispose]();
+    await this.network[Symbol.asyncDispose]();
+    await Deno.remove(this.home, { recursive: true });
+  }
+}
+
+function onDeno(host: NetworkHost, args: readonly string[]): Program {
+  const [command, before] = onHost(host, [Deno.execPath(), ...args]);
+  return { command, args: before };
+}
+
+function path(relative: string): string {
+  return new URL(relative, import.meta.url).pathname;
+}
