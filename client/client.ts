@@ -86,6 +86,8 @@ export interface ClientOptions {
   dial: Dial;
   /** Notices a change of network. @default none: a dead connection is noticed by its silence alone */
   network?: NetworkMonitor;
+  /** Resolves when whoever hears the events keeps up; the next delivery is handled then. @default they do */
+  room?: () => Promise<void>;
   /** @default the system's clock */
   clock?: Clock;
   /** `arona://host:port#…`; a new profile needs this or `relay`, and it has to fit a profile that exists. */
@@ -571,7 +573,11 @@ export class AronaClient implements ChatClient {
         clock: this.#context.clock,
         signal,
         handlers: {
-          onDelivery: (delivery) => inOrder(() => this.#inbox.deliver(delivery)),
+          onDelivery: (delivery) =>
+            inOrder(async () => {
+              await this.#options.room?.();
+              await this.#inbox.deliver(delivery);
+            }),
           onEvent: (event) =>
             inOrder(() => this.#devices.event(event) ? Promise.resolve() : this.#inbox.event(event)),
           onReceipt: (receipt) => inOrder(() => this.#outbox.receipt(receipt)),

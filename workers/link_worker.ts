@@ -12,24 +12,25 @@ export interface LinkContract extends Contract {
     /**
      * Connects and carries bytes between the connection and `port` until one of them ends.
      *
+     * @param connection a number by which the end is reported
      * @throws {AronaError} `UNREACHABLE`
      */
-    connect(port: MessagePort, signal: AbortSignal): Promise<void>;
+    connect(connection: number, port: MessagePort, signal: AbortSignal): Promise<void>;
   };
+  /** The number of a connection that has ended. */
+  readonly event: number;
+  readonly host: Record<never, never>;
 }
 
-runRole<LinkContract>(({ endpoint }) => {
-  const remoteAddress = "session";
-  return {
-    async connect(port, signal) {
-      const session = portTransport(port, { remoteAddress });
-      try {
-        const relay = await connectTcp({ ...endpoint, signal });
-        joinTransports(session, relay); // until one of them ends
-      } catch (error) {
-        session.close();
-        throw error;
-      }
-    },
-  };
-});
+runRole<LinkContract>(({ endpoint }, side) => ({
+  async connect(connection, port, signal) {
+    const session = portTransport(port, { remoteAddress: "the session" });
+    try {
+      const relay = await connectTcp({ ...endpoint, signal });
+      joinTransports(session, relay).then(() => side.emit(connection));
+    } catch (error) {
+      session.close();
+      throw error;
+    }
+  },
+}));

@@ -69,8 +69,8 @@ export const ROLE_RIGHTS = {
   session: ({ folder }: { folder: string }): Rights => ({ ...NOTHING, read: [folder], write: [folder] }),
   /** Who carries a session's bytes to one relay. */
   link: ({ endpoint }: { endpoint: Endpoint }): Rights => ({ ...NOTHING, net: [formatEndpoint(endpoint)] }),
-  /** Who fetches discovery documents from one host. */
-  source: ({ url }: { url: string }): Rights => ({ ...NOTHING, net: [hostOf(url)] }),
+  /** Who fetches discovery documents from one web server, or from GitHub, which has a host for questions and one for files. */
+  source: ({ urls }: { urls: readonly string[] }): Rights => ({ ...NOTHING, net: urls.map(hostOf) }),
 } as const;
 
 /** The rights of `role`, started for `parameters`. */

@@ -72,6 +72,11 @@ export class Transferred<T> {
   constructor(readonly value: T, readonly transfer: Transferable[]) {}
 }
 
+/** An argument that leaves this side for the other. It has the type of what arrives there. */
+export function moved<T extends Transferable>(value: T): T {
+  return new Transferred(value, [value]) as unknown as T;
+}
+
 /** One side of a conversation; make one on each side of the port. */
 export class Rpc<M, EventIn = never, EventOut = never> {
   /** The other side's methods. */
