@@ -17,6 +17,7 @@ import { completions } from "./commands/completions.ts";
 import { config } from "./commands/config.ts";
 import { connect } from "./commands/connect.ts";
 import { deviceAdd, deviceLink, deviceList, deviceRemove } from "./commands/device.ts";
+import { doctor } from "./commands/doctor.ts";
 import { groupAdmin, groupBan, groupCreate, groupInvite, groupRemove } from "./commands/group.ts";
 import { groups } from "./commands/groups.ts";
 import { history } from "./commands/history.ts";
@@ -71,6 +72,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   deviceLink,
   deviceList,
   deviceRemove,
+  doctor,
   backup,
   restore,
   config,

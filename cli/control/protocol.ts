@@ -21,7 +21,10 @@ export interface PublisherStatus {
   /** `gist:ID`, where there is one. */
   readonly source?: string;
   readonly sequence?: number;
+  /** Tries that failed since the start. */
   readonly failures?: number;
+  /** Where it publishes. */
+  readonly api?: string;
   readonly reason?: string;
 }
 

@@ -42,6 +42,7 @@ const DESIGNED = [
   "admin drain",
   "backup",
   "restore",
+  "doctor",
 ];
 
 Deno.test("every command that is designed is there", () => {
