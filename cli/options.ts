@@ -68,6 +68,20 @@ export const OPTIONS = {
     env: "ARONA_PUBLIC_ADDRESS",
     example: ["chat.example.org:7700"],
   },
+  "publish-gist": {
+    kind: "switch",
+    describe: "keep the way to this relay in a GitHub Gist; needs GITHUB_TOKEN with the scope gist",
+    env: "ARONA_PUBLISH_GIST",
+    fallback: false,
+    example: true,
+  },
+  "gist-id": {
+    kind: "text",
+    value: "ID",
+    describe: "the Gist to keep it in (default: one is made, and found again)",
+    env: "ARONA_GIST_ID",
+    example: "0123456789abcdef0123456789abcdef",
+  },
   mailbox: {
     kind: "text",
     value: "KIND",

@@ -11,6 +11,7 @@ export { fromPlainError, RemoteError } from "./plain_error.ts";
 export type { ConfigContract } from "./config_worker.ts";
 export type { ProbeContract } from "./probe_worker.ts";
 export type { LanContract, LanEvent, LanInit } from "./lan_worker.ts";
+export type { PublisherContract, PublisherInit } from "./publisher_worker.ts";
 export type { RelayContract, RelayEvent, RelayInit, RelayState } from "./relay_worker.ts";
 export type { Contract, RoleSide } from "./role.ts";
 export { type Methods, type Remote, Rpc, type RpcOptions, type RpcPort, Transferred } from "./rpc.ts";

@@ -12,6 +12,8 @@ export const serve: CommandSpec = {
     "data",
     "name",
     "public-address",
+    "publish-gist",
+    "gist-id",
     "invite-only",
     "registration",
     "messages-per-second",
@@ -27,7 +29,10 @@ export const serve: CommandSpec = {
   ],
   more:
     "Prints the address, the relay's fingerprint and the link to hand out. Behind a router, forward the port and give\n" +
-    "--public-address, so that the link is right for others.",
+    "--public-address, so that the link is right for others.\n\n" +
+    "With --publish-gist it keeps its newest address in a public GitHub Gist and prints a link that stays right when the\n" +
+    "address changes. The token is taken from GITHUB_TOKEN; make one with the scope gist and nothing else at\n" +
+    "https://github.com/settings/tokens/new?scopes=gist. ARONA_GITHUB_API names another API than https://api.github.com.",
   async run(context) {
     const { runRelay } = await import("../relay/supervisor.ts");
     await runRelay(context, serve.options);

@@ -4,15 +4,23 @@ import type { RelayState } from "../../workers/mod.ts";
 import type { CommandContext } from "../command.ts";
 import { printQr } from "../qr.ts";
 
-/** Prints the address, the fingerprint and the link; on a terminal as a QR code too. */
-export function announce(context: CommandContext, { address, fingerprint, link }: RelayState): void {
+/**
+ * Prints the address, the fingerprint and the link; on a terminal as a QR code too.
+ *
+ * @param options.better whether a link that lasts longer follows, which then has the code
+ */
+export function announce(
+  context: CommandContext,
+  { address, fingerprint, link }: RelayState,
+  { better }: { better: boolean },
+): void {
   const { output } = context;
   output.object({ type: "Listening", address, fingerprint, link });
   output.line(`address      ${address}`);
   output.line(`fingerprint  ${fingerprint}`);
   output.line(`link         ${link}`);
   output.note("Others join with: arona connect LINK. Ctrl-C ends the relay.");
-  printQr(context, link);
+  if (!better) printQr(context, link);
 }
 
 /** Says where the metrics are, if anywhere. */

@@ -17,6 +17,7 @@ import { lockDataFolder } from "./data_folder.ts";
 import { limitsOf } from "./limits.ts";
 import { runOfMachine } from "./machine.ts";
 import { parseMetrics, startOperation } from "./operation.ts";
+import { readPublishing, startPublisherRole } from "./publisher_role.ts";
 import { startRelayRole } from "./relay_role.ts";
 
 /**
@@ -32,6 +33,7 @@ export async function runRelay(context: CommandContext, served: readonly OptionN
   const level = settings.text("log-level") as LogSeverity;
   const format = settings.text("log-format") as LogFormat;
   parseMetrics(settings.text("metrics")); // before anything starts
+  const publishing = readPublishing(context);
   using folder = await lockDataFolder(context);
   const logWriter = await createRelayLog(level, (line) => output.error(`${line}\n`), { format });
   try {
@@ -55,16 +57,20 @@ export async function runRelay(context: CommandContext, served: readonly OptionN
     await using lan = settings.switch("lan")
       ? await startLanRole(relay, { name, log: logWriter, signal })
       : null;
+    await using publisher = publishing === null
+      ? null
+      : await startPublisherRole(context, publishing, { relay, log: logWriter });
     await using operation = await startOperation(context, {
       ...{ relay, folder, served },
-      roles: { lan: () => lan?.announced ?? null },
+      roles: { lan: () => lan?.announced ?? null, publisher: publisher?.status },
       log: logWriter,
       crypto: await selectProvider(),
       setPublicAddresses: (addresses) => relay.setPublicAddresses(addresses.length > 0 ? addresses : own),
     });
     await io.dropRights([]);
-    announce(context, relay.state);
+    announce(context, relay.state, { better: publisher !== null });
     announceMetrics(context, operation.metrics);
+    publisher?.begin();
     await Promise.race([ended(signal), operation.endAsked, relay.ended]);
     await Promise.race([operation.drain(), relay.ended]);
   } finally {

@@ -139,7 +139,9 @@ class Publisher implements GistPublisher {
 
   publish(bytes: Uint8Array): void {
     if (this.#ending.signal.aborted) return;
-    this.#wanted = readDocument(bytes);
+    const document = readDocument(bytes);
+    if (document.sequence < (this.#wanted?.sequence ?? 0)) return; // it was overtaken on its way here
+    this.#wanted = document;
     if (!this.#active) this.#running = this.#run();
   }
 

@@ -106,7 +106,7 @@ Deno.test("every option that is not said anew each time can be in a file", () =>
 });
 
 Deno.test("flags of later versions are not offered", () => {
-  for (const later of ["publish-gist", "gist-id", "tunnel", "no-lan"]) assert.ok(!(later in OPTIONS), later);
+  for (const later of ["tunnel"]) assert.ok(!(later in OPTIONS), later);
   assert.deepEqual(OPTIONS.mailbox.choices, ["memory", "disk"]);
 });
 

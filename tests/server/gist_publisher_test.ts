@@ -43,6 +43,7 @@ Deno.test("publish() updates the Gist that it has made, and only where something
   await world.next("published");
   world.publish(1);
   world.publish(2);
+  world.publish(1);
   assert.equal((await world.next("published")).sequence, 2);
   assert.deepEqual(world.asked(), ["GET /gists?per_page=100", "POST /gists", `PATCH /gists/${world.gistId}`]);
   assert.equal(world.github.gists.size, 1);
