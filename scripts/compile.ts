@@ -41,8 +41,21 @@ export interface CompileRequest {
 /** What is in the executables, beside them. */
 export const BILL_FILE = "arona.cdx.json";
 
-/** The rights of the main thread; each role's worker gets its part of them (workers/permissions.ts). */
-const RUNTIME_FLAGS = ["--allow-all", "--no-prompt", "--unstable-net", "--unstable-worker-options"];
+/**
+ * The rights of the main thread; each role's worker gets its part of them (workers/permissions.ts). One by one and not `--allow-all`,
+ * since rights that were given so could not be given up again before Deno 2.5.
+ */
+export const RUNTIME_FLAGS: readonly string[] = [
+  "--allow-read",
+  "--allow-write",
+  "--allow-net",
+  "--allow-run",
+  "--allow-env",
+  "--allow-sys",
+  "--no-prompt",
+  "--unstable-worker-options",
+  "--unstable-net",
+];
 /** As in the task `arona`: fewer and shorter collections while many messages pass. */
 const V8_FLAGS = "--v8-flags=--max-semi-space-size=8";
 const USAGE =
