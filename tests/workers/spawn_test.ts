@@ -63,6 +63,20 @@ Deno.test("an error that nobody catches in a worker is reported, and the worker 
   assert.equal(await probe.remote.askHost("still here"), "STILL HERE");
 });
 
+Deno.test("a worker that ends by itself fails the calls under way and is reported once", async () => {
+  const end = Promise.withResolvers<Error>();
+  using worker = await spawnProbe({
+    url: new URL("./dying_worker.ts", import.meta.url),
+    onEnd: end.resolve,
+  });
+  const call = worker.remote.wait();
+  await assert.rejects(call, {
+    code: "INTERNAL",
+    message: /^Cannot go on: the relay ended: .*died on purpose/,
+  });
+  assert.equal(await end.promise, await call.catch((error) => error));
+});
+
 Deno.test("terminate() fails calls under way, and is no end that is reported", async () => {
   using probe = await spawnProbe({ onEnd: () => assert.fail("it was ended on purpose") });
   const call = probe.remote.wait();
