@@ -232,7 +232,11 @@ class Publisher implements GistPublisher {
 
   /** One that this relay has made before, if its answer got lost or the relay has forgotten it. */
   async #find(signal: AbortSignal): Promise<{ id: string; replaceable: boolean } | null> {
-    const gists = await this.#api.request("GET", `/gists?per_page=${GISTS_LOOKED_AT}`, { signal });
+    const path = `/gists?per_page=${GISTS_LOOKED_AT}`;
+    const gists = await this.#api.request("GET", path, { signal }).catch((error) => {
+      if (isAronaError(error, "TOO_LARGE")) return []; // somebody with very full Gists gets one more
+      throw error;
+    });
     const id = findGist(gists, this.#description);
     return id === null || id === this.#gone ? null : { id, replaceable: true };
   }

@@ -1,6 +1,6 @@
 /** How a relay is found: puts its document where clients look for it, and announces it on the local network. What is needed of the system is handed in. */
 
-export type { PublishedGist } from "./gist_answer.ts";
+export { findGist, parsePublished, type PublishedGist } from "./gist_answer.ts";
 export {
   type GistPublisher,
   type GistPublisherEvent,

@@ -54,6 +54,22 @@ Deno.test("arona serve --publish-gist publishes, and updates the same Gist when 
   assert.equal(said.join("").includes(token), false, "the token was shown or kept");
 });
 
+Deno.test("arona serve --publish-gist publishes again when its address changes while it runs", async () => {
+  await using github = await startGithub();
+  await using home = await makeHome();
+  const token = github.addUser("octocat");
+  const file = `${home.path}/config.json`;
+  await Deno.writeTextFile(file, "{}");
+  await using relay = serve(home, { github, token, args: ["--publish-gist", "--json"] });
+  await published(relay);
+  await Deno.writeTextFile(file, `{"public-address": ["chat.example.org:7700"]}`);
+  relay.signal("SIGHUP");
+  await relay.until("err", /configuration read again: public-address/);
+  await until(github, async () => (await inGist(github)).endpoints.join() === "chat.example.org:7700");
+  assert.equal(github.gists.size, 1);
+  await end(relay);
+});
+
 Deno.test("arona serve --publish-gist goes on where GitHub refuses, says why, and never shows the token", async () => {
   await using github = await startGithub();
   await using home = await makeHome();
@@ -156,6 +172,14 @@ async function inGist(github: GithubStandIn): Promise<DiscoveryDocument> {
   const [gist] = github.gists.values();
   const bytes = utf8(gist.files.get("arona.json")!);
   return await verifyDocument(await selectProvider(), bytes, { nowMs: Date.now() });
+}
+
+/** Resolves when it holds after one of the requests. */
+async function until(github: GithubStandIn, holds: () => Promise<boolean>): Promise<void> {
+  for (let seen = github.requests.length; !await holds(); seen++) {
+    await github.seen(seen);
+    await github.requests.at(-1)?.answered;
+  }
 }
 
 /** Ends it as a service manager would. @returns all that it has said */

@@ -1,8 +1,9 @@
 /** Targets of what GitHub, or whoever plays it, says of Gists. */
 
 import assert from "node:assert/strict";
-import { MAX_DOCUMENT_BYTES, parseSource, utf8 } from "../../proto/mod.ts";
+import { AronaError, fromUtf8, MAX_DOCUMENT_BYTES, parseSource, utf8 } from "../../proto/mod.ts";
 import { parseGist, parseGistPage } from "../../client/discovery/mod.ts";
+import { findGist, parsePublished } from "../../server/discovery/mod.ts";
 import { mutate } from "./mutate.ts";
 import { changeJson, type Json } from "./mutate_json.ts";
 import type { FuzzTarget } from "./runner.ts";
@@ -47,8 +48,46 @@ const gistPage: FuzzTarget = answerTarget({
   },
 });
 
+const OWN = {
+  ...GIST,
+  description: "mine",
+  html_url: "https://gist.github.com/octocat/aa5a",
+  owner: { login: "Octocat" },
+};
+
+const publishedGist: FuzzTarget = answerTarget({
+  name: "gist-published",
+  what: "GitHub's answer to the relay that has created or updated a Gist",
+  examples: [OWN, { ...OWN, owner: null, html_url: "javascript:alert(1)" }],
+  run(input) {
+    const { id, url, login } = parsePublished(parseJson(input), { content: FILE.content });
+    assert.deepEqual(parseSource(`gist:${id}`), { kind: "gist", id });
+    if (login !== null) assert.deepEqual(parseSource(`@${login}`), { kind: "user", login });
+    assert.match(url, /^https:\/\/[\x21-\x7e]+$/);
+  },
+});
+
+const ownGists: FuzzTarget = answerTarget({
+  name: "gist-own",
+  what: "GitHub's answer to the relay that looks for its Gist",
+  examples: [[{ ...OWN, description: null }, OWN], []],
+  run(input) {
+    const id = findGist(parseJson(input), "mine");
+    if (id !== null) assert.deepEqual(parseSource(`gist:${id}`), { kind: "gist", id });
+  },
+});
+
 /** Targets, from the narrow to the wide. */
-export const discoveryTargets: readonly FuzzTarget[] = [gist, gistPage];
+export const discoveryTargets: readonly FuzzTarget[] = [gist, gistPage, publishedGist, ownGists];
+
+/** Refuses what is no JSON in the way of a decoder. */
+function parseJson(input: Uint8Array): unknown {
+  try {
+    return JSON.parse(fromUtf8(input));
+  } catch (cause) {
+    throw new AronaError("BAD_ENCODING", "Cannot read answer: it is not JSON", { cause });
+  }
+}
 
 function answerTarget(
   { name, what, examples, run }: {

@@ -257,6 +257,16 @@ for (const [what, fault, reason] of PASSING) {
   });
 }
 
+Deno.test("publish() makes a Gist where there are too many to look for one", async () => {
+  await using world = await startWorld();
+  world.github.next({ kind: "body", text: " ".repeat(MAX_GITHUB_ANSWER_BYTES + 1) }, {
+    operation: "gists/list",
+  });
+  world.publish(1);
+  await world.next("published");
+  assert.equal(world.content(), text(1));
+});
+
 Deno.test("publish() follows redirects within GitHub, and not for ever", async () => {
   await using world = await startWorld();
   world.github.next({ kind: "redirect", to: "/gists", status: 307 }, { operation: "gists/create" });
