@@ -82,6 +82,13 @@ export const OPTIONS = {
     env: "ARONA_GIST_ID",
     example: "0123456789abcdef0123456789abcdef",
   },
+  tunnel: {
+    kind: "text",
+    value: "SPEC",
+    describe: "let others reach the relay through ssh:USER@HOST[:PORT], bore[:HOST] or ngrok",
+    env: "ARONA_TUNNEL",
+    example: "ssh:arona@vps.example.org",
+  },
   mailbox: {
     kind: "text",
     value: "KIND",

@@ -29,3 +29,16 @@ export function announceMetrics({ output }: CommandContext, address: string | nu
   output.object({ type: "Metrics", address });
   output.line(`metrics      http://${address}/metrics`);
 }
+
+/** Says where others reach the relay from now on, and the link that leads there. */
+export function announceAddress(
+  context: CommandContext,
+  { address, link }: { address: string; link: string },
+  { better }: { better: boolean },
+): void {
+  const { output } = context;
+  output.object({ type: "Address", address, link });
+  output.line(`reached at   ${address}`);
+  output.line(`link         ${link}`);
+  if (!better) printQr(context, link);
+}

@@ -18,7 +18,9 @@ import { limitsOf } from "./limits.ts";
 import { runOfMachine } from "./machine.ts";
 import { parseMetrics, startOperation } from "./operation.ts";
 import { readPublishing, startPublisherRole } from "./publisher_role.ts";
+import { Reach } from "./reach.ts";
 import { startRelayRole } from "./relay_role.ts";
+import { readTunnel, startTunnel } from "./tunnel.ts";
 
 /**
  * Runs a relay until the command or its operator ends it; whatever waits for connected devices is given to them first.
@@ -34,6 +36,7 @@ export async function runRelay(context: CommandContext, served: readonly OptionN
   const format = settings.text("log-format") as LogFormat;
   parseMetrics(settings.text("metrics")); // before anything starts
   const publishing = readPublishing(context);
+  const wantedTunnel = readTunnel(context);
   using folder = await lockDataFolder(context);
   const logWriter = await createRelayLog(level, (line) => output.error(`${line}\n`), { format });
   try {
@@ -60,17 +63,31 @@ export async function runRelay(context: CommandContext, served: readonly OptionN
     await using publisher = publishing === null
       ? null
       : await startPublisherRole(context, publishing, { relay, log: logWriter });
+    const reach = new Reach((addresses) => relay.setPublicAddresses(addresses), {
+      given: publicAddresses,
+      own,
+    });
+    await using tunnel = wantedTunnel === null ? null : await startTunnel(context, wantedTunnel, {
+      ...{ relay, reach },
+      log: logWriter,
+      better: publisher !== null,
+    });
     await using operation = await startOperation(context, {
       ...{ relay, folder, served },
-      roles: { lan: () => lan?.announced ?? null, publisher: publisher?.status },
+      roles: {
+        lan: () => lan?.announced ?? null,
+        publisher: publisher?.status,
+        tunnel: () => tunnel?.status() ?? null,
+      },
       log: logWriter,
       crypto: await selectProvider(),
-      setPublicAddresses: (addresses) => relay.setPublicAddresses(addresses.length > 0 ? addresses : own),
+      setPublicAddresses: (addresses) => reach.setGiven(addresses),
     });
     await io.dropRights([]);
-    announce(context, relay.state, { better: publisher !== null });
+    announce(context, relay.state, { better: publisher !== null || tunnel !== null });
     announceMetrics(context, operation.metrics);
     publisher?.begin();
+    tunnel?.begin();
     await Promise.race([ended(signal), operation.endAsked, relay.ended]);
     await Promise.race([operation.drain(), relay.ended]);
   } finally {

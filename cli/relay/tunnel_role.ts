@@ -15,9 +15,15 @@ import { CommandFailure } from "../failure.ts";
 import type { Io } from "../io.ts";
 import { findProgram } from "./find_program.ts";
 
-/** What a tunnel is started with. */
-export interface TunnelRoleOptions {
+/** A tunnel whose program is here. */
+export interface FoundTunnel {
   readonly spec: TunnelSpec;
+  /** An absolute path. */
+  readonly program: string;
+}
+
+/** What a tunnel is started with. */
+export interface TunnelRoleOptions extends FoundTunnel {
   /** Where the relay listens, as this machine reaches it. */
   readonly local: Endpoint;
   /** The relay's, as in its link. */
@@ -33,26 +39,26 @@ export interface TunnelRole extends AsyncDisposable {
   readonly status: TunnelStatus;
 }
 
-/**
- * Finds the program and starts both workers. The rights to look for programs and to start workers are used up when it returns.
- *
- * @throws {CommandFailure} where the program is not here
- */
+/** Looks for the tunnel's program. @throws {CommandFailure} where it is not here */
+export function findTunnel(io: Pick<Io, "env" | "os">, spec: TunnelSpec): FoundTunnel {
+  const agent = agentOf(spec);
+  const program = findProgram(agent.program, { path: io.env("PATH"), os: io.os });
+  if (program !== null) return { spec, program };
+  throw new CommandFailure(
+    `Cannot open tunnel ${formatTunnelSpec(spec)}: there is no program ${agent.program} in PATH`,
+    { hint: agent.howToGet },
+  );
+}
+
+/** Starts both workers. The right to start workers is used up when it returns. @throws {AronaError} */
 export async function startTunnelRole(
   io: Pick<Io, "env" | "os" | "signal">,
   options: TunnelRoleOptions,
 ): Promise<TunnelRole> {
-  const { spec, local, fingerprint, onEvent, onFault } = options;
+  const { spec, program, local, fingerprint, onEvent, onFault } = options;
   const { os, signal } = io;
   const windows = os === "windows";
   const agent = agentOf(spec, { windows });
-  const program = findProgram(agent.program, { path: io.env("PATH"), os });
-  if (program === null) {
-    throw new CommandFailure(
-      `Cannot open tunnel ${formatTunnelSpec(spec)}: there is no program ${agent.program} in PATH`,
-      { hint: agent.howToGet },
-    );
-  }
   await using started = new AsyncDisposableStack();
   const common = { onFault, onEnd: onFault, signal };
   const probe = started.use(

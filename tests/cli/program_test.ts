@@ -99,7 +99,10 @@ Deno.test("bad usage is one line on stderr that says what to do, exit code 2", a
     [["serve", "--listen", "h:99999"], /port/],
     [["serve", "--public-address", "x"], /Cannot use --public-address "x"/],
     [["serve", "--mailbox", "tape"], /not memory or disk/],
-    [["serve", "--tunnel", "bore"], /unknown option '--tunnel'/],
+    [
+      ["serve", "--tunnel", "cloudflared"],
+      /Cannot use tunnel "cloudflared": it is neither ssh:, bore nor ngrok/,
+    ],
     [["completions", "tcsh"], /none of bash, zsh, fish/],
     [["group", "crate", "x"], /Did you mean create\?/],
     [["id", "--profile", "../x"], /Cannot use profile name/],

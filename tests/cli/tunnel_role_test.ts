@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { localEndpoint, Reach } from "../../cli/relay/reach.ts";
 import { findProgram } from "../../cli/relay/find_program.ts";
-import { startTunnelRole } from "../../cli/relay/tunnel_role.ts";
-import { connectTcp, parseEndpoint, selectProvider, systemClock } from "../../proto/mod.ts";
+import { findTunnel, startTunnelRole } from "../../cli/relay/tunnel_role.ts";
+import { connectTcp, selectProvider, systemClock } from "../../proto/mod.ts";
 import { MemoryMailboxStore, MemoryRelayStore, startRelay } from "../../server/mod.ts";
 import { parseTunnelSpec, type TunnelEvent } from "../../server/tunnel/mod.ts";
 import { standInAgents } from "../helpers/stand_in_agents.ts";
@@ -58,10 +58,8 @@ Deno.test("localEndpoint() is loopback for a relay that listens everywhere", () 
   assert.deepEqual(localEndpoint("192.0.2.7:7700"), { hostname: "192.0.2.7", port: 7700 });
 });
 
-Deno.test("startTunnelRole() says how to get a program that is not here", async () => {
-  const io = { os: "linux", env: () => "/nowhere", signal: new AbortController().signal };
-  const options = { local: parseEndpoint("127.0.0.1:7700"), fingerprint: "", onEvent() {}, onFault() {} };
-  await assert.rejects(startTunnelRole(io, { ...options, spec: parseTunnelSpec("ngrok") }), {
+Deno.test("findTunnel() says how to get a program that is not here", () => {
+  assert.throws(() => findTunnel({ os: "linux", env: () => "/nowhere" }, parseTunnelSpec("ngrok")), {
     message: "Cannot open tunnel ngrok: there is no program ngrok in PATH",
     hint: /ngrok\.com\/download/,
   });
@@ -75,7 +73,7 @@ for (const spec of ["bore:127.0.0.1", "ngrok"]) {
     const env: Record<string, string> = { PATH: agents.bin };
     const io = { os: Deno.build.os, env: (name: string) => env[name], signal: new AbortController().signal };
     const tunnel = await startTunnelRole(io, {
-      spec: parseTunnelSpec(spec),
+      ...findTunnel(io, parseTunnelSpec(spec)),
       local: localEndpoint(relay.address),
       fingerprint: relay.fingerprint,
       onEvent: news.resolve,
