@@ -3,19 +3,23 @@
 import { join } from "node:path";
 import { linkDevice, openClient } from "../client/mod.ts";
 import {
+  type Clock,
   connectTcp,
+  type CryptoProvider,
   type DeviceCode,
   fingerprintOf,
   looksLikeDeviceCode,
   parseDeviceCode,
-  parseLink,
+  parseEndpoint,
   parseLinkSecret,
   selectProvider,
 } from "../proto/mod.ts";
 import type { CommandContext } from "./command.ts";
+import { commandDiscovery } from "./discovery.ts";
 import { untilEnd } from "./ending.ts";
 import { nameText } from "./event_text.ts";
-import { usageFailure } from "./failure.ts";
+import { CommandFailure, usageFailure } from "./failure.ts";
+import { findRelay } from "./find_relay.ts";
 import type { Io } from "./io.ts";
 import { openStore } from "./open_client.ts";
 import { checkProfileName, exists, listProfiles, profileFolder } from "./paths.ts";
@@ -37,10 +41,10 @@ export function hostLabel(io: Pick<Io, "os">): string {
  */
 export async function linkProfile(context: CommandContext, text: string): Promise<string> {
   const { io, output, settings, signal } = context;
-  const code = codeOf(context, text);
   const home = context.home();
   const named = settings.text("profile");
   const [crypto, clock] = await Promise.all([selectProvider(), io.clock()]);
+  const code = await codeOf(context, { text, crypto, clock });
   const ask = { crypto, clock, dial: connectTcp, code, label: hostLabel(io), signal };
   const isExisting = named !== undefined &&
     await exists(join(profileFolder(home, checkProfileName(named)), "profile.db"));
@@ -90,7 +94,11 @@ async function logIn(
 }
 
 /** The code as it was given, or its secret with the relay's link. */
-function codeOf({ settings }: CommandContext, text: string): DeviceCode {
+async function codeOf(
+  context: CommandContext,
+  { text, crypto, clock }: { text: string; crypto: CryptoProvider; clock: Clock },
+): Promise<DeviceCode> {
+  const { io, settings, signal } = context;
   if (looksLikeDeviceCode(text)) return parseDeviceCode(text);
   if (/^\s*arona:/i.test(text)) {
     throw usageFailure(
@@ -106,7 +114,16 @@ function codeOf({ settings }: CommandContext, text: string): DeviceCode {
       "Give the whole code, or --relay LINK.",
     );
   }
-  return { ...parseLink(link), secret };
+  const discovery = commandDiscovery(io, clock);
+  const profile = settings.text("profile") ?? "default";
+  const question = { profile, link, known: null, discovery, crypto, clock };
+  const { endpoints: [endpoint], fingerprint } = (await untilEnd(findRelay(context, question), signal))!;
+  if (endpoint === undefined) {
+    throw new CommandFailure("Cannot link this device: the relay's document names no address", {
+      hint: "Give the whole code.",
+    });
+  }
+  return { ...parseEndpoint(endpoint), fingerprint, secret };
 }
 
 function openNamed(

@@ -7,6 +7,7 @@ import {
   denoNetworkMonitor,
   openClient,
 } from "../client/mod.ts";
+import { savedRelay } from "../client/discovery/mod.ts";
 import { openProfileStore, type ProfileStore } from "../client/store/mod.ts";
 import {
   type Clock,
@@ -14,13 +15,15 @@ import {
   type CryptoProvider,
   isAronaError,
   parseAccountName,
-  parseLink,
+  parseSourceLink,
   selectProvider,
 } from "../proto/mod.ts";
 import { join } from "node:path";
 import type { CommandContext } from "./command.ts";
+import { commandDiscovery } from "./discovery.ts";
 import { untilEnd } from "./ending.ts";
 import { CommandFailure, usageFailure } from "./failure.ts";
+import { findRelay, noRelay } from "./find_relay.ts";
 import { getPassphrase, isPassphraseAsked } from "./passphrase.ts";
 import { exists, listProfiles } from "./paths.ts";
 import { chooseProfile, noSuchProfile, type ProfileChoice } from "./profile.ts";
@@ -72,9 +75,15 @@ export async function openProfile(context: CommandContext, options: OpenOptions 
   const isNew = !await exists(join(choice.folder, "profile.db"));
   if (isNew && options.make === false) throw await noSuchProfile(context.home(), choice.profile);
   const link = settings.text("relay");
-  if (link !== undefined) parseLink(link);
-  const username = await usernameFor(context, { choice, isNew, link });
+  if (link !== undefined) parseSourceLink(link);
   const [crypto, clock] = await Promise.all([selectProvider(), io.clock()]);
+  const discovery = commandDiscovery(io, clock);
+  if (isNew && link === undefined && !discovery.lan) throw noRelay(choice.profile);
+  const username = await usernameFor(context, { choice, isNew });
+  const offline = options.connect === "no";
+  const question = { profile: choice.profile, link, discovery, crypto, clock, offline };
+  // Before anything is made: where no relay is found, nothing is left behind.
+  const found = isNew ? await untilEnd(findRelay(context, { ...question, known: null }), signal) : undefined;
   const store = await openStore(context, { choice, isNew, crypto });
   let client: AronaClient | undefined;
   try {
@@ -83,13 +92,15 @@ export async function openProfile(context: CommandContext, options: OpenOptions 
         `Profile ${choice.profile} has no passphrase: only file permissions protect its keys.`,
       );
     }
+    const known = savedRelay(store.store);
     client = await openClient({
       store: store.store,
       crypto,
       clock,
       dial: connectTcp,
       network: denoNetworkMonitor(),
-      link,
+      relay: found ?? await untilEnd(findRelay(context, { ...question, known }), signal),
+      discovery,
       username,
       invite: settings.text("invite"),
     });
@@ -167,16 +178,10 @@ export async function openStore(
 /** What a new profile needs is asked for before anything is made. */
 async function usernameFor(
   { io, settings }: CommandContext,
-  { choice, isNew, link }: { choice: ProfileChoice; isNew: boolean; link: string | undefined },
+  { choice, isNew }: { choice: ProfileChoice; isNew: boolean },
 ): Promise<string | undefined> {
   const username = choice.username ?? settings.text("username");
   if (!isNew) return username;
-  if (link === undefined) {
-    throw usageFailure(
-      `Cannot make profile ${choice.profile}: it does not know a relay yet`,
-      "Give the link that the relay printed: --relay arona://…",
-    );
-  }
   if (username !== undefined) return username;
   if (io.interactive) return await io.prompts.text("What shall others call you?", accountNameFault);
   throw usageFailure(`Cannot make profile ${choice.profile}: it needs a name`, "Add --username NAME.");

@@ -171,7 +171,8 @@ export const OPTIONS = {
   relay: {
     kind: "text",
     value: "LINK",
-    describe: "the relay's link; needed once for each profile",
+    describe:
+      "the relay's link, or where to look for it: gist:ID, @user, https://host, lan; needed once for each profile",
     env: "ARONA_LINK",
     example: "arona://chat.example.org:7700#…",
   },

@@ -17,6 +17,7 @@ import { completions } from "./commands/completions.ts";
 import { config } from "./commands/config.ts";
 import { connect } from "./commands/connect.ts";
 import { deviceAdd, deviceLink, deviceList, deviceRemove } from "./commands/device.ts";
+import { discover } from "./commands/discover.ts";
 import { doctor } from "./commands/doctor.ts";
 import { groupAdmin, groupBan, groupCreate, groupInvite, groupRemove } from "./commands/group.ts";
 import { groups } from "./commands/groups.ts";
@@ -53,6 +54,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   adminDrain,
   invite,
   connect,
+  discover,
   send,
   tail,
   history,

@@ -35,7 +35,6 @@ import { type ClientContext, randomId } from "./context.ts";
 import { type ChatClient, findConversation, groupIdOf, type MemberInfo, type Where } from "./chat_client.ts";
 import { type Conversation, loadConversations } from "./conversation.ts";
 import {
-  decodeKnownRelay,
   type Dial,
   type Discovery,
   encodeKnownRelay,
@@ -45,6 +44,7 @@ import {
   mergeRelays,
   relayFromLink,
   savedDocument,
+  savedRelay,
   splitEndpoint,
   withDocument,
   withSource,
@@ -130,7 +130,7 @@ export async function openClient(options: ClientOptions): Promise<AronaClient> {
     }
     identity = await createLocalIdentity(crypto, { account: parseAccountName(options.username), clock });
   }
-  const relay = chooseRelay(store.get("profile", "relay"), options);
+  const relay = chooseRelay(savedRelay(store), options);
   store.write((writer) => {
     writer.put("profile", "identity", encodeIdentity(identity));
     writer.put("profile", "relay", encodeKnownRelay(relay));
@@ -837,10 +837,9 @@ export class AronaClient implements ChatClient {
 }
 
 function chooseRelay(
-  saved: Uint8Array | null,
+  known: KnownRelay | null,
   { link, relay }: Pick<ClientOptions, "link" | "relay">,
 ): KnownRelay {
-  const known = saved === null ? null : decodeKnownRelay(saved);
   const given = relay ?? (link === undefined ? null : relayFromLink(parseLink(link)));
   if (known !== null) return given === null ? known : mergeRelays(known, given);
   if (given !== null) return given;

@@ -8,11 +8,17 @@ import { usageFailure } from "../failure.ts";
 export const connect: CommandSpec = {
   name: "connect",
   summary: "chat",
-  args: [{ name: "link", describe: "the relay's link, the same as --relay", optional: true }],
+  args: [{
+    name: "link",
+    describe: "the relay's link or where to look for it, the same as --relay",
+    optional: true,
+  }],
   endless: true,
   options: ["read-marks", "plain", "suite", ...PROFILE_OPTIONS.filter((name) => name !== "json")],
   more:
-    "The link is needed the first time only. What you type goes to the current conversation; /help shows commands.",
+    "The link is needed the first time only: arona://…, or a place to look: gist:ID or a Gist's address, @user of GitHub, " +
+    "https://host, lan (see arona discover).\n" +
+    "What you type goes to the current conversation; /help shows commands.",
   async run(context) {
     const { args: [link], settings } = context;
     if (link !== undefined && settings.get("relay").source === "flag") {

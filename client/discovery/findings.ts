@@ -90,7 +90,9 @@ export async function judge(
     const isKnown = known !== undefined && known !== null &&
       (expected === undefined || equalBytes(known.fingerprint, expected));
     const document = await verify(expected, isKnown ? known.highestSequence : undefined);
-    if (!toBase64Url(document.fingerprint).startsWith(candidate.announced ?? "")) throw otherThanAnnounced();
+    if (!toBase64Url(document.fingerprint).startsWith(candidate.announced ?? "")) {
+      return { kind: "refused", source, reason: otherThanAnnounced(), stranger: document };
+    }
     return {
       kind: "found",
       source,
@@ -102,7 +104,8 @@ export async function judge(
     const reason = asAronaError(error);
     if (!isAronaError(reason, "WRONG_RELAY")) return { kind: "refused", source, reason };
     const stranger = await verify().catch(() => undefined);
-    return { kind: "refused", source, reason, stranger };
+    const isPinned = options.fingerprint === undefined || options.fingerprint === null;
+    return { kind: "refused", source, reason: isPinned ? otherThanPinned(reason) : reason, stranger };
   }
 }
 
@@ -116,6 +119,18 @@ export function distinctRelays(findings: readonly Finding[]): Found[] {
     if (other === undefined || other.document.sequence < finding.document.sequence) newest.set(key, finding);
   }
   return [...newest.values()];
+}
+
+function otherThanPinned(cause: AronaError): AronaError {
+  return new AronaError(
+    "WRONG_RELAY",
+    "Cannot trust the relay: its identity is not the one that the profile has pinned",
+    {
+      cause,
+      hint:
+        "If it is meant to be another relay, use another profile: --profile NAME. If not, somebody may be in between.",
+    },
+  );
 }
 
 function otherThanAnnounced(): AronaError {

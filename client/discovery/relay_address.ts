@@ -21,6 +21,7 @@ import {
   verifyDocument,
 } from "../../proto/mod.ts";
 import { MAX_KNOWN_ENDPOINTS, MAX_KNOWN_SOURCES } from "../limits.ts";
+import type { Store } from "../store/mod.ts";
 
 const FINGERPRINT_BYTES = 32;
 
@@ -177,6 +178,12 @@ export function splitEndpoint(endpoint: string): { hostname: string; port: numbe
     );
   }
   return { hostname: match[1] ?? match[2], port };
+}
+
+/** What a profile has saved; null where it is new. @throws {AronaError} `CORRUPT_STORE` */
+export function savedRelay(store: Pick<Store, "get">): KnownRelay | null {
+  const row = store.get("profile", "relay");
+  return row === null ? null : decodeKnownRelay(row);
 }
 
 /** For the store. */
