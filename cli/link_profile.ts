@@ -98,7 +98,7 @@ async function codeOf(
   context: CommandContext,
   { text, crypto, clock }: { text: string; crypto: CryptoProvider; clock: Clock },
 ): Promise<DeviceCode> {
-  const { io, settings, signal } = context;
+  const { settings, signal } = context;
   if (looksLikeDeviceCode(text)) return parseDeviceCode(text);
   if (/^\s*arona:/i.test(text)) {
     throw usageFailure(
@@ -114,7 +114,7 @@ async function codeOf(
       "Give the whole code, or --relay LINK.",
     );
   }
-  const discovery = commandDiscovery(io, clock);
+  const discovery = commandDiscovery(context, clock);
   const profile = settings.text("profile") ?? "default";
   const question = { profile, link, known: null, discovery, crypto, clock };
   const { endpoints: [endpoint], fingerprint } = (await untilEnd(findRelay(context, question), signal))!;

@@ -77,7 +77,7 @@ export async function openProfile(context: CommandContext, options: OpenOptions 
   const link = settings.text("relay");
   if (link !== undefined) parseSourceLink(link);
   const [crypto, clock] = await Promise.all([selectProvider(), io.clock()]);
-  const discovery = commandDiscovery(io, clock);
+  const discovery = commandDiscovery(context, clock);
   if (isNew && link === undefined && !discovery.lan) throw noRelay(choice.profile);
   const username = await usernameFor(context, { choice, isNew });
   const offline = options.connect === "no";

@@ -51,7 +51,7 @@ export async function runDiscover(context: CommandContext): Promise<void> {
   const { args: [source], io, settings } = context;
   const given = source === undefined ? undefined : parseSourceLink(source);
   const [crypto, clock] = await Promise.all([selectProvider(), io.clock()]);
-  const discovery = commandDiscovery(io, clock);
+  const discovery = commandDiscovery(context, clock);
   const wantsProfile = given === undefined || settings.text("profile") !== undefined;
   const known = wantsProfile ? await profileRelay(context, crypto) : null;
   const links = given === undefined ? allLinks(context, { known, discovery }) : [given];

@@ -128,7 +128,9 @@ function webSource(text: string): RelaySource {
   const source = parseWebSource(authority);
   if (source.host === "gist.github.com") throw badSource("the Gist's id is missing or mistyped");
   const expected = isLoopbackHost(source.host) ? "http" : "https";
-  if (scheme.toLowerCase() !== expected) throw badSource(`${source.host} is asked by ${expected}:`);
+  if (scheme.toLowerCase() !== expected) {
+    throw badSource(`${source.host} is asked by ${expected}, not by ${scheme.toLowerCase()}`);
+  }
   return source;
 }
 

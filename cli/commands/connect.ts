@@ -14,7 +14,7 @@ export const connect: CommandSpec = {
     optional: true,
   }],
   endless: true,
-  options: ["read-marks", "plain", "suite", ...PROFILE_OPTIONS.filter((name) => name !== "json")],
+  options: ["read-marks", "plain", "suite", "lan", ...PROFILE_OPTIONS.filter((name) => name !== "json")],
   more:
     "The link is needed the first time only: arona://…, or a place to look: gist:ID or a Gist's address, @user of GitHub, " +
     "https://host, lan (see arona discover).\n" +

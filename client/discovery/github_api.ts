@@ -24,7 +24,7 @@ const MAX_REMEMBERED = 16;
 export interface GithubApiOptions {
   readonly fetch: Fetch;
   readonly clock: Clock;
-  /** Base of the API, without a slash at its end. @default {@link GITHUB_API} */
+  /** Base of the API, without a slash at its end. @default GitHub itself */
   readonly api?: string;
 }
 

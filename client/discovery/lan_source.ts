@@ -1,20 +1,18 @@
 /** The local network as a source: relays that announce themselves there are asked for their documents. */
 
-import { AronaError, type Clock, isAronaError, parseEndpoint, toBase64Url } from "../../proto/mod.ts";
+import {
+  AronaError,
+  type Clock,
+  equalBytes,
+  isAronaError,
+  type LanService,
+  parseEndpoint,
+  toBase64Url,
+} from "../../proto/mod.ts";
 import { LAN_LISTEN_MS, MAX_LAN_ENDPOINTS, MAX_LAN_RELAYS } from "../limits.ts";
 import { lookAtEndpoint } from "./endpoint_source.ts";
 import type { Candidate } from "./look.ts";
 import type { Dial } from "./relay_address.ts";
-
-/** What a relay announces on the local network; anybody there can announce anything. */
-export interface LanService {
-  /** For people. */
-  readonly name: string;
-  /** The relay's fingerprint as in a link, or its beginning. */
-  readonly fingerprint?: string;
-  /** `host:port`, best first. */
-  readonly endpoints: readonly string[];
-}
 
 /** Listens on the local network until the signal aborts; the same relay may come several times. */
 export type Browse = (signal: AbortSignal) => AsyncIterable<LanService>;
@@ -43,12 +41,10 @@ export async function lookOnLan(look: LanLook): Promise<readonly Candidate[]> {
   try {
     for await (const service of untilAborted(look.browse(listening.signal), listening.signal)) {
       const key = JSON.stringify([service.fingerprint, service.endpoints]);
-      if (asked.has(key) || wanted !== null && !wanted.startsWith(service.fingerprint ?? "")) continue;
+      if (asked.has(key) || wanted !== null && wanted !== service.fingerprint) continue;
       const asking = ask(service, look);
       asked.set(key, asking);
-      if (wanted !== null && service.fingerprint !== undefined) {
-        asking.then((candidate) => candidate !== null && listening.abort());
-      }
+      if (wanted !== null) asking.then((candidate) => candidate !== null && listening.abort());
       if (asked.size >= MAX_LAN_RELAYS) break;
     }
   } catch (error) {
@@ -58,13 +54,20 @@ export async function lookOnLan(look: LanLook): Promise<readonly Candidate[]> {
     cancel();
     signal.removeEventListener("abort", onAbort);
   }
-  const found = (await Promise.all(asked.values())).filter((candidate) => candidate !== null);
+  const found = distinct((await Promise.all(asked.values())).filter((candidate) => candidate !== null));
   signal.throwIfAborted();
   if (found.length > 0) return found;
   if (failure !== null) throw unusable(failure);
   throw new AronaError("NOT_FOUND", "Cannot find a relay on the local network: none answers", {
     hint: "Whoever runs the relay can give you its link.",
   });
+}
+
+/** A relay that announces several addresses in turn serves one document. */
+function distinct(candidates: readonly Candidate[]): Candidate[] {
+  const isFirst = ({ bytes, announced }: Candidate, i: number) =>
+    candidates.findIndex((other) => equalBytes(other.bytes, bytes) && other.announced === announced) === i;
+  return candidates.filter(isFirst);
 }
 
 /** Asks at the announced addresses, one after the other. */

@@ -18,7 +18,7 @@ export interface Candidate {
   readonly bytes: Uint8Array;
   /** The narrowest source that leads to them: for a user, the Gist; on the local network, the relay's address. */
   readonly source: RelaySource;
-  /** What the announcement on the local network says of the relay's fingerprint. */
+  /** On the local network: the fingerprint that was announced, as in a link. */
   readonly announced?: string;
 }
 

@@ -15,7 +15,7 @@ export {
 export { type Followed, Follower, type FollowerOptions } from "./follower.ts";
 export { parseGist, parseGistPage } from "./gist_answer.ts";
 export { browse, type BrowseOptions } from "./lan_browser.ts";
-export { type Browse, type LanService } from "./lan_source.ts";
+export { type Browse } from "./lan_source.ts";
 export {
   type Candidate,
   createDiscovery,

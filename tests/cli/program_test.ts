@@ -9,6 +9,7 @@ import { run, temporaryFolder } from "./test_io.ts";
 const DESIGNED = [
   "serve",
   "connect",
+  "discover",
   "send",
   "tail",
   "join",
@@ -109,7 +110,10 @@ Deno.test("bad usage is one line on stderr that says what to do, exit code 2", a
     [["id", "--username", "Ålice"], /Cannot use account name/],
     [["join", "#a", "--username", "alice"], /does not know a relay yet.*--relay/],
     [["join", "#a", "--relay", "arona://h:1#x"], /needs a name.*--username/],
-    [["join", "#a", "--username", "alice", "--relay", "http://x"], /Cannot read link/],
+    [
+      ["join", "#a", "--username", "alice", "--relay", "http://x"],
+      /Cannot read place to look for a relay: x is asked by https, not by http/,
+    ],
     [["connect", "arona://h:1#x", "--relay", "arona://h:1#x"], /two relays/],
     [["verify", "bob", "--accept", "--confirm"], /Cannot confirm and accept at once/],
     [["verify", "bob", "--accept", "0123456"], /is not the beginning of a fingerprint/],

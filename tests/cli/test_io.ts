@@ -65,7 +65,8 @@ export function createTestIo(options: TestIoOptions = {}): TestIo {
     },
     interactive,
     os: options.os ?? "linux",
-    env: (name) => options.env?.[name],
+    // Tests keep off the network of the machine that they run on.
+    env: (name) => options.env?.[name] ?? (name === "ARONA_LAN" ? "no" : undefined),
     dropRights: () => Promise.resolve(), // the tests go on with all of them
     clock: () => Promise.resolve(options.clock ?? systemClock),
     signal: abort.signal,

@@ -5,6 +5,7 @@ import {
   type ErrorCode,
   FakeClock,
   fromUtf8,
+  type LanService,
   parseSource,
   signDocument,
   toBase64Url,
@@ -19,7 +20,6 @@ import {
   type Finding,
   type Found,
   judge,
-  type LanService,
 } from "../../client/discovery/mod.ts";
 import { LAN_LISTEN_MS, MAX_LAN_RELAYS } from "../../client/limits.ts";
 import { Addresses, browseOnce, noFetch } from "../helpers/places.ts";
@@ -177,9 +177,9 @@ Deno.test("a relay that announces another identity than it has is refused", asyn
 
 Deno.test("of the announced addresses the first that answers is taken; senseless and endless announcements do no harm", async () => {
   const endpoints = ["nonsense", "192.0.2.9:7700", "192.0.2.1:7700"];
-  const { findings } = await lookAround([{ name: "home", endpoints }]);
+  const { findings } = await lookAround([{ ...own, endpoints }]);
   assert.deepEqual(findings[0].source, parseSource("192.0.2.1:7700"));
-  const many = Array.from({ length: 100 }, (_, i) => ({ name: "x", endpoints: [`192.0.2.1:${i + 1}`] }));
+  const many = Array.from({ length: 100 }, (_, i) => ({ ...own, endpoints: [`192.0.2.1:${i + 1}`] }));
   const { dialled } = await lookAround(many);
   assert.equal(dialled.length, MAX_LAN_RELAYS);
 });

@@ -4,16 +4,11 @@ import {
   AronaError,
   FakeClock,
   formatEndpoint,
+  type LanService,
   memoryTransportPair,
   type Transport,
 } from "../../proto/mod.ts";
-import {
-  type Browse,
-  createDiscovery,
-  type Dial,
-  type Fetch,
-  type LanService,
-} from "../../client/discovery/mod.ts";
+import { type Browse, createDiscovery, type Dial, type Fetch } from "../../client/discovery/mod.ts";
 import { fromUtf8 } from "../../proto/mod.ts";
 import type { Place } from "../suites/discovery_suite.ts";
 import { type GithubStandIn, startGithub } from "./github.ts";
@@ -77,7 +72,11 @@ export function endpointPlace(): Promise<Place> {
 export function lanPlace(): Promise<Place> {
   const addresses = new Addresses();
   const clock = new FakeClock();
-  const services: LanService[] = [{ name: "home", endpoints: ["192.0.2.7:7700"] }];
+  const services: LanService[] = [{
+    name: "home",
+    fingerprint: "A".repeat(43),
+    endpoints: ["192.0.2.7:7700"],
+  }];
   return Promise.resolve({
     clock,
     source: { kind: "lan" },
