@@ -1,7 +1,7 @@
 /** Discovery as commands use it: the platform's network, and GitHub or what stands in for it. */
 
 import { type Browse, browse, createDiscovery, type Discovery } from "../client/discovery/mod.ts";
-import { type Clock, connectTcp, lanInterfaces, openMulticast, parseGithubApi } from "../proto/mod.ts";
+import { type Clock, connectTcp, lanInterfaces, parseGithubApi } from "../proto/mod.ts";
 import type { CommandContext } from "./command.ts";
 import type { Io } from "./io.ts";
 
@@ -23,11 +23,9 @@ export function githubApi(io: Pick<Io, "env">): string | undefined {
 }
 
 function lanBrowse(clock: Clock): Browse {
-  return (signal) =>
-    browse({
-      socket: openMulticast(),
-      interfaces: lanInterfaces(Deno.networkInterfaces()),
-      clock,
-      signal,
-    });
+  return async function* (signal) {
+    const { openMulticast } = await import("../proto/udp/mod.ts");
+    const socket = await openMulticast();
+    yield* browse({ socket, interfaces: lanInterfaces(Deno.networkInterfaces()), clock, signal });
+  };
 }

@@ -136,13 +136,6 @@ export const OPTIONS = {
     fallback: 16,
     range: [0, 65_535],
   },
-  lan: {
-    kind: "switch",
-    describe: "use the local network: announce the relay there, look for it there",
-    env: "ARONA_LAN",
-    fallback: true,
-    example: false,
-  },
   "log-level": {
     kind: "text",
     value: "L",

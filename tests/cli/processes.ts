@@ -42,7 +42,7 @@ export class Arona implements AsyncDisposable {
     this.#child = new Deno.Command(program.command, {
       args: [...program.args, ...args],
       cwd: program.cwd,
-      env: { ...program.env ?? cleanEnvironment(), ARONA_HOME: home, NO_COLOR: "1", ...env },
+      env: { ARONA_LAN: "no", ...program.env ?? cleanEnvironment(), ARONA_HOME: home, NO_COLOR: "1", ...env },
       clearEnv: true,
       stdin: "piped",
       stdout: "piped",
