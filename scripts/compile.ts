@@ -133,15 +133,17 @@ export async function compile(request: CompileRequest): Promise<string[]> {
 /**
  * Makes one executable of the bundle in `folder`.
  *
+ * @param options.main the file that starts, below `folder`
  * @param options.output where it goes
  * @param options.target @default this machine
+ * @param options.withDeno @default the Deno that runs this
  * @throws where `deno compile` fails
  */
 export async function compileBundle(
   folder: string,
-  options: { output: string; target?: Target; withDeno?: string },
+  options: { main?: string; output: string; target?: Target; withDeno?: string },
 ): Promise<void> {
-  const { output, target, withDeno } = options;
+  const { main = MAIN_FILE, output, target, withDeno } = options;
   const [command, ...before] = withDeno === undefined ? [Deno.execPath()] : [npx(), "-y", `deno@${withDeno}`];
   const args = [
     ...before,
@@ -154,7 +156,7 @@ export async function compileBundle(
     ...(target === undefined ? [] : [`--target=${target}`]),
     "--include=.",
     `--output=${output}`,
-    MAIN_FILE,
+    main,
   ];
   const child = new Deno.Command(command, {
     args,

@@ -8,11 +8,15 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { Arona, type Program, TestRelay } from "./cli/processes.ts";
-import { BILL_FILE, TARGETS } from "../scripts/compile.ts";
+import { bundle } from "../scripts/bundle.ts";
+import { BILL_FILE, compileBundle, TARGETS } from "../scripts/compile.ts";
 import { requirement } from "./require.ts";
+import { type WallReport, WALLS } from "./workers/walls.ts";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
 const OLDEST_DENO = "2.4.2";
+/** Deno's runtime for executables loads code and JSON from disk without asking for the right to read it; the README says so. */
+const LOADED_IN_EXECUTABLES = ["import another file", "import another file as data"];
 const MAX_BYTES = 100_000_000;
 
 const folder = Deno.makeTempDirSync({ prefix: "arona-executable-" });
@@ -45,6 +49,23 @@ executable.test("serve, join, send, tail and history work in an empty folder wit
   const history = await relay.ok("history", "#general", "--username", "bob", "--json");
   assert.equal(JSON.parse(history.out).text, "hello");
   assert.deepEqual([...Deno.readDirSync(program.cwd!)], [], "something was left in the working folder");
+});
+
+executable.test("the walls hold in an executable as they do from source", async () => {
+  const bundled = `${folder}/walls`;
+  const output = `${folder}/try-walls`;
+  await bundle(bundled, ["tests/workers/walls.ts", "tests/workers/attempt_worker.ts"]);
+  await compileBundle(bundled, { main: "walls.js", output, withDeno: OLDEST_DENO });
+  const { code, stdout, stderr } = await new Deno.Command(output, { args: [Deno.execPath()] }).output();
+  assert.equal(code, 0, new TextDecoder().decode(stderr));
+  const reports: Record<string, WallReport> = JSON.parse(new TextDecoder().decode(stdout));
+  assert.deepEqual(Object.keys(reports), Object.keys(WALLS));
+  for (const [wall, { found, expected }] of Object.entries(reports)) {
+    for (const [what, outcome] of Object.entries(found)) {
+      const wanted = LOADED_IN_EXECUTABLES.includes(what) ? "allowed" : expected[what];
+      assert.equal(outcome === "allowed", wanted === "allowed", `${wall}: ${what}: ${outcome}`);
+    }
+  }
 });
 
 executable.test("the bill of materials lists the runtime and the packages in the bundle, and nothing that only tests use", async () => {
@@ -100,6 +121,7 @@ executable.test("a wrong argument ends it with 2 and one line, as from source", 
 /** @returns what is missing, or null where the executable is made */
 async function makeExecutable(): Promise<string | null> {
   const base = await runtimeBase();
+  if (base !== null) Deno.env.set("DENORT_BIN", base);
   const { success, stderr } = await new Deno.Command(Deno.execPath(), {
     args: [
       "run",
@@ -110,7 +132,7 @@ async function makeExecutable(): Promise<string | null> {
       "--output-dir",
       folder,
     ],
-    env: { DENO_TLS_CA_STORE: "system", ...(base === null ? {} : { DENORT_BIN: base }) },
+    env: { DENO_TLS_CA_STORE: "system" },
     stdin: "null",
     stdout: "null",
     stderr: "piped",

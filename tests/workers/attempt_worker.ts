@@ -49,6 +49,7 @@ const ATTEMPTS = {
   library: (name) => Deno.dlopen(name, {}).close(),
   machine: () => Deno.hostname(),
   interfaces: () => Deno.networkInterfaces(),
+  data: (url) => import(url, { with: { type: "json" } }),
   module: (url) => import(url),
   worker: (url) => {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
