@@ -16,7 +16,7 @@ import type { RelayLimits, RelayStats, StoredBan, Subject, SubjectResult } from 
 
 /** How the publishing of the document goes; null where the relay does not publish. */
 export interface PublisherStatus {
-  /** `published`, `failing`, `waiting` … as the publisher says it. */
+  /** `idle`, `publishing`, `published`, `waiting` (for another try) or `failed` (for good). */
   readonly state: string;
   /** `gist:ID`, where there is one. */
   readonly source?: string;
@@ -26,6 +26,11 @@ export interface PublisherStatus {
   /** Where it publishes. */
   readonly api?: string;
   readonly reason?: string;
+}
+
+/** Whether a document is where it shall be; a newer one may be on its way there. */
+export function isPublished({ state, sequence }: PublisherStatus): boolean {
+  return state === "published" || (state === "publishing" && sequence !== undefined);
 }
 
 /** How the tunnel goes; null where there is none. */

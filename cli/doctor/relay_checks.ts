@@ -1,11 +1,11 @@
 /** What `arona doctor` looks at for a relay: its folder, and the relay itself where it runs. */
 
 import { join } from "node:path";
-import { type Clock, type CryptoProvider, fromBase64Url } from "../../proto/mod.ts";
+import { type Clock, type CryptoProvider, fromBase64Url, GITHUB_HEADERS } from "../../proto/mod.ts";
 import { VERSION } from "../commands/version.ts";
 import { ControlClient } from "../control/client.ts";
 import { controlPath } from "../control/control_file.ts";
-import type { RelayStatus } from "../control/protocol.ts";
+import { isPublished, type RelayStatus } from "../control/protocol.ts";
 import { span } from "../control/status_text.ts";
 import { describeFailure } from "../failure.ts";
 import { exists } from "../paths.ts";
@@ -84,7 +84,10 @@ export async function checkRunning(
   }
   checkRoles(found, status);
   await checkAddresses(found, status, options);
-  if (status.publisher?.api !== undefined) await checkClock(found, status.publisher.api, options);
+  const { api, source } = status.publisher ?? {};
+  if (api !== undefined && source?.startsWith("gist:")) {
+    await checkGist(found, { api, id: source.slice("gist:".length) }, options);
+  }
 }
 
 /** Publisher and tunnel. */
@@ -101,8 +104,10 @@ export function checkRoles(found: Findings, { publisher, tunnel, stats, nowMs }:
     );
   } else found.ok("document", text);
   if (publisher !== null) {
-    if (publisher.state === "published") {
+    if (isPublished(publisher)) {
       found.ok("publisher", `published at ${publisher.source ?? "its source"}`);
+    } else if (publisher.state === "idle" || publisher.state === "publishing") {
+      found.warning("publisher", "not published yet", "Look again in a moment.");
     } else {
       found.problem(
         "publisher",
@@ -155,21 +160,34 @@ async function checkAddresses(
   }
 }
 
-/** Against the clock of a web server that everybody's document goes through. */
-async function checkClock(found: Findings, url: string, { clock, signal }: RelayCheckOptions): Promise<void> {
+/** What people find at GitHub, and GitHub's clock. */
+async function checkGist(
+  found: Findings,
+  { api, id }: { readonly api: string; readonly id: string },
+  { clock, signal }: RelayCheckOptions,
+): Promise<void> {
   const late = new AbortController();
   const cancel = clock.schedule(DATE_TIMEOUT_MS, () => late.abort());
+  const host = new URL(api).hostname;
   try {
-    const response = await fetch(url, {
-      method: "HEAD",
+    const response = await fetch(`${api}/gists/${id}`, {
+      headers: GITHUB_HEADERS,
       redirect: "manual",
       signal: AbortSignal.any([late.signal, signal]),
     });
+    await response.body?.cancel();
+    if (response.status === 404) {
+      found.problem(
+        "gist",
+        "nobody can see it",
+        "Look whether it is still there; the relay makes a new one at the next start.",
+      );
+    }
     const date = Date.parse(response.headers.get("date") ?? "");
-    if (!Number.isNaN(date)) judgeClock(found, date - clock.now(), new URL(url).hostname);
+    if (!Number.isNaN(date)) judgeClock(found, date - clock.now(), host);
   } catch {
     signal.throwIfAborted();
-    found.warning("clock", `${new URL(url).hostname} does not answer`, "Check the network.");
+    found.warning("clock", `${host} does not answer`, "Check the network.");
   } finally {
     cancel();
   }

@@ -1,6 +1,6 @@
 /** A relay's metrics, made from its status. Labels are from fixed sets and never say who somebody is. */
 
-import type { RelayStatus } from "../control/protocol.ts";
+import { isPublished, type RelayStatus } from "../control/protocol.ts";
 import type { Metric, Sample } from "./exposition.ts";
 
 /** What is measured while asking. */
@@ -84,7 +84,7 @@ export function relayMetrics(status: RelayStatus, { answerSeconds }: Measured): 
       "arona_publisher_up",
       "Whether the newest document is published.",
       publisher === null ? [] : [
-        { value: publisher.state === "published" ? 1 : 0 },
+        { value: isPublished(publisher) ? 1 : 0 },
       ],
     ),
     counter(

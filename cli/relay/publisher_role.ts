@@ -13,10 +13,13 @@ import { checkGithubToken, type GistPublisherEvent, TOKEN_HINT } from "../../ser
 import { type PublisherContract, type RelayState, spawnWorker } from "../../workers/mod.ts";
 import type { CommandContext } from "../command.ts";
 import type { PublisherStatus } from "../control/protocol.ts";
-import { usageFailure } from "../failure.ts";
+import { CommandFailure, usageFailure } from "../failure.ts";
+import { reasonOf } from "../paths.ts";
 import { printQr } from "../qr.ts";
 import type { RelayLogWriter } from "../relay_log.ts";
 import type { RelayRole } from "./relay_role.ts";
+
+const MAX_TOKEN_FILE_BYTES = 4_096;
 
 /** Where to publish, and by which right. */
 export interface Publishing {
@@ -34,13 +37,13 @@ export interface PublisherRole extends AsyncDisposable {
 }
 
 /**
- * Whether the relay shall publish, from options and environment. The token is taken from the environment alone, so that it is in no
- * list of processes, no shell history and no file of Arona's.
+ * Whether the relay shall publish, from options and environment. The token is taken from the environment or from the file that
+ * GITHUB_TOKEN_FILE names, so that it is in no list of processes, no shell history and no file of Arona's.
  *
  * @returns null where it shall not
  * @throws {CommandFailure | AronaError} usage, where something is missing or wrong
  */
-export function readPublishing({ settings, io }: CommandContext): Publishing | null {
+export async function readPublishing({ settings, io }: CommandContext): Promise<Publishing | null> {
   const gist = settings.text("gist-id");
   if (!settings.switch("publish-gist")) {
     if (gist === undefined) return null;
@@ -49,13 +52,25 @@ export function readPublishing({ settings, io }: CommandContext): Publishing | n
       "Say --publish-gist too, or leave --gist-id out.",
     );
   }
-  const token = io.env("GITHUB_TOKEN");
+  const file = io.env("GITHUB_TOKEN_FILE");
+  const token = io.env("GITHUB_TOKEN") || (file ? await readTokenFile(file) : undefined);
   if (!token) throw usageFailure("Cannot publish to GitHub: GITHUB_TOKEN is not set", TOKEN_HINT);
   return {
     api: parseGithubApi(io.env("ARONA_GITHUB_API") || GITHUB_API),
     token: checkGithubToken(token),
     gistId: gist === undefined ? null : parseGistId(gist),
   };
+}
+
+/** As a service is handed it: no environment of any process has it then. */
+async function readTokenFile(path: string): Promise<string> {
+  try {
+    const { size } = await Deno.stat(path);
+    if (size > MAX_TOKEN_FILE_BYTES) throw new Error("it is too long for a token");
+    return (await Deno.readTextFile(path)).trim();
+  } catch (cause) {
+    throw new CommandFailure(`Cannot read GITHUB_TOKEN_FILE ${path}: ${reasonOf(cause)}`, { cause });
+  }
 }
 
 /** Starts the publisher with the right to reach GitHub's API. It is quiet until it is told to begin. @throws {AronaError} */
@@ -68,7 +83,7 @@ export async function startPublisherRole(
   const id = gistId ?? remembered?.id;
   const known = id === undefined ? null : { id, login: remembered?.id === id ? remembered.login : "" };
   if (known !== null) await relay.remote.setSources(sourcesOf(known));
-  const report = new Report(context, { relay, log, known });
+  const report = new Report(context, { relay, log, known, api });
   const worker = await spawnWorker<PublisherContract>("publisher", {
     parameters: { api },
     init: {
@@ -121,10 +136,11 @@ class Report {
       readonly relay: RelayRole;
       readonly log: RelayLogWriter;
       readonly known: KnownGist | null;
+      readonly api: string;
     },
   ) {
     this.#known = parts.known;
-    this.status = { state: "idle", ...sourceField(parts.known), failures: 0 };
+    this.status = { state: "idle", ...sourceField(parts.known), failures: 0, api: parts.api };
   }
 
   take(event: GistPublisherEvent, state: string): void {
@@ -137,6 +153,7 @@ class Report {
           ...sourceField(this.#known),
           sequence: event.sequence,
           failures: this.#failures,
+          api: this.parts.api,
         };
         return log.say(
           "info",

@@ -35,7 +35,7 @@ export async function runRelay(context: CommandContext, served: readonly OptionN
   const level = settings.text("log-level") as LogSeverity;
   const format = settings.text("log-format") as LogFormat;
   parseMetrics(settings.text("metrics")); // before anything starts
-  const publishing = readPublishing(context);
+  const publishing = await readPublishing(context);
   const wantedTunnel = readTunnel(context);
   using folder = await lockDataFolder(context);
   const logWriter = await createRelayLog(level, (line) => output.error(`${line}\n`), { format });

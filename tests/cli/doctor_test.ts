@@ -99,7 +99,7 @@ Deno.test("publisher, tunnel and document as they stand", () => {
     "publisher ok",
     "tunnel ok",
   ]);
-  const broken = testStatus({ publisher: { state: "failing", reason: "401" }, tunnel: { up: false } });
+  const broken = testStatus({ publisher: { state: "waiting", reason: "401" }, tunnel: { up: false } });
   assert.deepEqual(said((found) => checkRoles(found, { ...broken, nowMs: NOW + 6 * DAY_MS })), [
     "document warning",
     "publisher problem",

@@ -9,7 +9,7 @@ import { testStatus } from "./test_status.ts";
 
 Deno.test("the metrics parse, carry units and say what the relay has counted", () => {
   const status = testStatus({
-    publisher: { state: "failing", failures: 2 },
+    publisher: { state: "waiting", failures: 2 },
     tunnel: { up: true, address: "tunnel.test:7" },
   });
   const text = writeMetrics(relayMetrics(status, { answerSeconds: 0.002 }));

@@ -137,6 +137,23 @@ Deno.test("arona serve refuses to publish without a token, with an odd one, and 
   }
 });
 
+Deno.test("the token can come in a file, as a service is handed it", async () => {
+  await using github = await startGithub();
+  await using home = await makeHome();
+  const file = `${home.path}/token`;
+  await Deno.writeTextFile(file, `${github.addUser("octocat")}\n`, { mode: 0o600 });
+  const run = (path: string) =>
+    new Arona(home.path, ["serve", "--listen", "127.0.0.1:0", "--publish-gist", "--json"], {
+      env: { GITHUB_TOKEN: "", GITHUB_TOKEN_FILE: path, ARONA_GITHUB_API: github.url },
+    });
+  await using relay = run(file);
+  await published(relay);
+  await end(relay);
+  const { code, err } = await run(`${file}-nowhere`).outcome();
+  assert.equal(code, 1);
+  assert.match(err, /Cannot read GITHUB_TOKEN_FILE .*nowhere: it does not exist/);
+});
+
 interface Published {
   readonly source: string;
   readonly link: string;
