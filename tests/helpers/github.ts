@@ -42,7 +42,7 @@ export interface SeenRequest {
   readonly headers: Headers;
   /** The JSON body. */
   readonly body: unknown;
-  /** Resolves with the answer's status, or with null where the client gave up or nothing was answered. */
+  /** Resolves with the answer's status; with null, when the stand-in ends, where nothing was answered. */
   readonly answered: Promise<number | null>;
 }
 
@@ -275,7 +275,7 @@ export class GithubStandIn implements AsyncDisposable {
     const fault = this.#takeFault(found.operation);
     const token = this.#tokenOf(request.headers);
     if (fault?.kind === "hang") {
-      await this.#forever(request.signal);
+      await this.#forever();
       return null;
     }
     if (fault !== undefined && fault.kind === "status") {
@@ -581,12 +581,10 @@ export class GithubStandIn implements AsyncDisposable {
     return entry.fault;
   }
 
-  #forever(signal: AbortSignal): Promise<void> {
-    const either = AbortSignal.any([signal, this.#ending.signal]);
-    return new Promise((resolve) => {
-      if (either.aborted) resolve();
-      else either.addEventListener("abort", () => resolve(), { once: true });
-    });
+  /** Until the stand-in ends. */
+  #forever(): Promise<void> {
+    const { signal } = this.#ending;
+    return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
   }
 }
 
