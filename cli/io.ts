@@ -43,7 +43,7 @@ export interface Io {
   readonly interactive: boolean;
   /** As Deno names it: `linux`, `darwin`, `windows` … */
   readonly os: string;
-  /** After {@link dropRights} only what was asked before, and Arona's own variables. */
+  /** After {@link dropRights} only what was asked before and Arona's own variables, but no secrets. */
   env(name: string): string | undefined;
   /** Gives the main thread's rights up for good, but for those of the kinds in `keep`. */
   dropRights(keep: readonly RightKind[]): Promise<void>;

@@ -37,8 +37,10 @@ export function systemIo(options: { plain: boolean }): Io {
   };
 }
 
-/** Variables that are there after the right to read them is gone. */
+/** Variables that are there after the right to read them is gone, */
 const OWN_VARIABLES = /^ARONA_/;
+/** but for these, which are not kept. */
+const SECRET_VARIABLES = /TOKEN|PASSPHRASE/;
 const RIGHTS: readonly RightKind[] = ["read", "write", "net", "run", "env", "sys", "ffi", "import"];
 
 function environmentAndRights(): Pick<Io, "env" | "dropRights"> {
@@ -54,6 +56,7 @@ function environmentAndRights(): Pick<Io, "env" | "dropRights"> {
       for (const name of dropped ? [] : Object.keys(Deno.env.toObject())) {
         if (OWN_VARIABLES.test(name)) env(name);
       }
+      for (const name of known.keys()) if (SECRET_VARIABLES.test(name)) known.delete(name);
       dropped ||= !keep.includes("env");
       for (const name of RIGHTS) {
         if (!keep.includes(name)) await Deno.permissions.revoke({ name } as Deno.PermissionDescriptor);

@@ -4,13 +4,12 @@ import type { KnownRelay } from "../client/discovery/mod.ts";
 import type { NetworkMonitor } from "../client/api/mod.ts";
 import { AronaError, type Clock, type Endpoint, equalBytes, parseEndpoint } from "../proto/base/mod.ts";
 import type { Links } from "./links.ts";
-import { rightsOf } from "./permissions.ts";
 import { Reach, type VerifyDocument } from "./reach.ts";
 import { RemoteClient } from "./remote_client.ts";
 import type { Remote } from "./rpc.ts";
 import type { ClientMessage } from "./client_service.ts";
 import type { LinkedInfo, SessionContract, SessionInit } from "./session_worker.ts";
-import { type RunningWorker, spawnModule, workerUrl } from "./spawn.ts";
+import { type RunningWorker, spawnWorker } from "./spawn.ts";
 import type { WalledDiscovery } from "./walled_discovery.ts";
 
 /** How often the machine's addresses are looked at for the session, which cannot. */
@@ -131,9 +130,9 @@ function spawnSession(
   let isTold = false;
   let remote: Remote<SessionContract["methods"]> | null = null;
   const { folder } = init;
-  const spawned = spawnModule<SessionContract>("session", {
-    url: options.module ?? workerUrl("session"),
-    rights: rightsOf("session", { folder }),
+  const spawned = spawnWorker<SessionContract>("session", {
+    module: options.module,
+    parameters: { folder },
     init,
     methods: {
       passphrase: (again) => options.passphrase(again),

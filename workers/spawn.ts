@@ -22,6 +22,8 @@ export interface SpawnOptions<C extends Contract> {
   readonly onEnd?: (error: AronaError) => void;
   /** Ends the start. */
   readonly signal?: AbortSignal;
+  /** Another module behind the same wall, for tests. @default {@link workerUrl} */
+  readonly module?: URL;
 }
 
 /** A worker that runs its role. */
@@ -56,7 +58,7 @@ export function spawnWorker<C extends Contract>(
 ): Promise<RunningWorker<C>> {
   return spawnModule<C>(role, {
     ...options,
-    url: workerUrl(role),
+    url: options.module ?? workerUrl(role),
     rights: rightsOf(role, options.parameters),
   });
 }
@@ -64,7 +66,7 @@ export function spawnWorker<C extends Contract>(
 /** {@link spawnWorker} with any module and any rights. */
 export async function spawnModule<C extends Contract>(
   role: C["role"],
-  options: Omit<SpawnOptions<C>, "parameters"> & { readonly url: URL; readonly rights: Rights },
+  options: Omit<SpawnOptions<C>, "parameters" | "module"> & { readonly url: URL; readonly rights: Rights },
 ): Promise<RunningWorker<C>> {
   const { url, rights, init, methods, onEvent, onFault, onEnd, signal } = options;
   signal?.throwIfAborted();

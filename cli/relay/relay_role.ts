@@ -24,12 +24,20 @@ export interface RelayRole extends AsyncDisposable {
   setPublicAddresses(addresses: readonly string[]): Promise<void>;
 }
 
+/** Options of {@link startRelayRole}. */
+export interface RelayRoleOptions {
+  /** The data folder. */
+  readonly folder: string;
+  readonly log: RelayLog;
+  /** Ends the start. */
+  readonly signal?: AbortSignal;
+  /** Another module in the relay's place, for tests. */
+  readonly module?: URL;
+}
+
 /** Starts the relay with the rights to its listening address and its data folder. @throws {AronaError} */
-export async function startRelayRole(
-  init: RelayInit,
-  options: { folder: string; log: RelayLog; signal: AbortSignal },
-): Promise<RelayRole> {
-  const { folder, log, signal } = options;
+export async function startRelayRole(init: RelayInit, options: RelayRoleOptions): Promise<RelayRole> {
+  const { folder, log, signal, module } = options;
   const { promise: ended, reject: onEnd } = Promise.withResolvers<never>();
   let alive = true;
   ended.catch(() => alive = false);
@@ -45,7 +53,7 @@ export async function startRelayRole(
     onEvent: (event) => event.type === "state" ? setState(event.state) : logAll(event, log),
     onFault: (error) => log({ type: "internal_error", where: "relay", error }),
     onEnd,
-    signal,
+    ...{ signal, module },
   });
   const { remote } = worker;
   setState(await remote.state());

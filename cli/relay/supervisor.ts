@@ -5,7 +5,7 @@
  * the main thread still needs afterwards goes into `keep`; all other rights are gone from then on.
  */
 
-import { formatEndpoint, parseEndpoint, selectProvider } from "../../proto/mod.ts";
+import { createNativeProvider, formatEndpoint, parseEndpoint } from "../../proto/mod.ts";
 import type { CommandContext } from "../command.ts";
 import { ended } from "../ending.ts";
 import type { OptionName } from "../options.ts";
@@ -80,7 +80,7 @@ export async function runRelay(context: CommandContext, served: readonly OptionN
         tunnel: () => tunnel?.status() ?? null,
       },
       log: logWriter,
-      crypto: await selectProvider(),
+      crypto: createNativeProvider(), // hashes and chance are native everywhere
       setPublicAddresses: (addresses) => reach.setGiven(addresses),
     });
     await io.dropRights([]);

@@ -14,13 +14,19 @@ const TRIES: Readonly<Record<string, () => unknown>> = {
   machine: () => Deno.hostname(),
 };
 
+const secrets = () => ["GITHUB_TOKEN", "ARONA_PASSPHRASE"].map((name) => io.env(name) ?? null);
+
 const before = possible();
+const secretsBefore = secrets();
 await io.dropRights(["read"]);
 const after = possible();
 await io.dropRights([]);
 const last = possible();
 console.log(
-  JSON.stringify({ before, after, last, own: io.env("ARONA_TEST"), other: io.env("OTHER") ?? null }),
+  JSON.stringify({
+    ...{ before, after, last, own: io.env("ARONA_TEST"), other: io.env("OTHER") ?? null },
+    secrets: [secretsBefore, secrets()],
+  }),
 );
 
 function possible(): Record<string, boolean> {
