@@ -23,6 +23,7 @@ import {
   parseChannelName,
   parseLink,
   parseSource,
+  parseSourceLink,
   type SecureConnection,
   solvePow,
   systemClock,
@@ -90,7 +91,7 @@ export interface ClientOptions {
   room?: () => Promise<void>;
   /** @default the system's clock */
   clock?: Clock;
-  /** `arona://host:port#…`; a new profile needs this or `relay`, and it has to fit a profile that exists. */
+  /** `arona://host:port#…`, with or without an invite; a new profile needs this or `relay`, and it has to fit a profile that exists. */
   link?: string;
   /** The relay as it was found in another way. @default what `link` says */
   relay?: KnownRelay;
@@ -98,7 +99,7 @@ export interface ClientOptions {
   discovery?: Discovery;
   /** Account name; needed for a new profile. */
   username?: string;
-  /** Invite code, for the first login at an invite-only relay. */
+  /** Invite code, for the first login at an invite-only relay. @default the one in `link` */
   invite?: string;
 }
 
@@ -763,7 +764,7 @@ export class AronaClient implements ChatClient {
     const bits = connection.greeting.powBits;
     const { exporter } = connection;
     const pow = await solvePow(crypto, { exporter, account, identityKey, bits }, { signal });
-    return { fields: { account, ticket, register: { pow, invite: this.#options.invite } }, blobs };
+    return { fields: { account, ticket, register: { pow, invite: inviteOf(this.#options) } }, blobs };
   }
 
   /** What shows the relay how old these files are. An earlier version counted its logins, and so did the relay. */
@@ -834,6 +835,10 @@ export class AronaClient implements ChatClient {
     await Promise.race([promise, timeout]);
     cancel();
   }
+}
+
+function inviteOf({ invite, link }: Pick<ClientOptions, "invite" | "link">): string | undefined {
+  return invite ?? (link === undefined ? undefined : parseSourceLink(link).invite);
 }
 
 function chooseRelay(

@@ -1,6 +1,7 @@
 /**
  * Links, the one string that lets somebody in: `arona://host:port#fingerprint` and, where the relay's address may
- * change, `arona://gist/ID#…`, `arona://@login#…`, `arona://host#…` (PROTOCOL.md sections 3.3 and 3.4).
+ * change, `arona://gist/ID#…`, `arona://@login#…`, `arona://host#…` (PROTOCOL.md sections 3.3 and 3.4). An invite to a relay that wants
+ * one stands before the `#`, `arona://host:port/invite/CODE#…`, so that there is one thing to pass on.
  */
 
 import { fromBase64Url, toBase64Url } from "./bytes.ts";
@@ -19,6 +20,8 @@ export interface SourceLink {
   readonly source: RelaySource;
   /** SHA-256 of the relay's identity key, 32 bytes; null: whoever is found is pinned, and the person is told. */
   readonly fingerprint: Uint8Array | null;
+  /** The code that lets a new account in, in lower case; only in an `arona:` link. @default none */
+  readonly invite?: string;
 }
 
 /** A link is no longer than this as long as its host has at most 62 characters. Longer ones work, but are for copying. */
@@ -26,13 +29,15 @@ export const SHORT_LINK_CHARACTERS = 120;
 
 const SCHEME = "arona://";
 const GIST_PREFIX = "gist/";
+const INVITE_PREFIX = "/invite/";
+const INVITE_PATTERN = /^[a-z0-9]{1,64}$/;
 const FINGERPRINT_BYTES = 32;
 const FINGERPRINT_CHARACTERS = 43;
 const HINT =
   "Copy the whole link that the relay shows. It looks like arona://host:7700#… with 43 characters after the #.";
 
 /**
- * Reads a link to a relay's address. Spaces around it, as pasting brings them, are ignored.
+ * Reads a link to a relay's address. Spaces around it, as pasting brings them, are ignored, and so is an invite.
  *
  * @throws {AronaError} `USAGE` with a hint
  */
@@ -55,8 +60,8 @@ export function formatLink(link: Link): string {
 export function parseSourceLink(text: string): SourceLink {
   const trimmed = text.trim();
   if (trimmed.toLowerCase().startsWith(SCHEME)) {
-    const { place, fingerprint } = splitLink(trimmed);
-    return { source: linkedSource(place), fingerprint };
+    const { place, fingerprint, invite } = splitLink(trimmed);
+    return { source: linkedSource(place), fingerprint, ...(invite !== undefined && { invite }) };
   }
   const hash = trimmed.indexOf("#");
   if (hash < 0 || /^#file-/i.test(trimmed.slice(hash))) {
@@ -70,12 +75,30 @@ export function parseSourceLink(text: string): SourceLink {
 
 /** The shortest text that `parseSourceLink()` reads as this. */
 export function formatSourceLink(link: SourceLink): string {
-  const { source, fingerprint } = link;
+  const { source, fingerprint, invite } = link;
   if (fingerprint === null) return formatSource(source);
   if (fingerprint.length !== FINGERPRINT_BYTES) {
     throw new AronaError("INTERNAL", `Cannot make link: a fingerprint of ${fingerprint.length} bytes`);
   }
-  return `${linkPlace(source)}#${toBase64Url(fingerprint)}`;
+  const place = linkPlace(source);
+  if (invite !== undefined && !(place.startsWith(SCHEME) && INVITE_PATTERN.test(invite))) {
+    throw new AronaError("INTERNAL", "Cannot make link: an invite does not fit into it");
+  }
+  return `${place}${invite === undefined ? "" : INVITE_PREFIX + invite}#${toBase64Url(fingerprint)}`;
+}
+
+/**
+ * The code in what a person gives as an invite: the code itself, or a link that holds it.
+ *
+ * @throws {AronaError} `USAGE` with a hint
+ */
+export function parseInvite(text: string): string {
+  const trimmed = text.trim();
+  const isLink = trimmed.toLowerCase().startsWith(SCHEME);
+  const code = isLink ? parseSourceLink(trimmed).invite : trimmed.toLowerCase();
+  if (code === undefined) throw badInvite("the link holds none");
+  if (!INVITE_PATTERN.test(code)) throw badInvite("it is neither a code nor a link");
+  return code;
 }
 
 function linkedSource(place: string): RelaySource {
@@ -103,12 +126,17 @@ function linkPlace(source: RelaySource): string {
   }
 }
 
-function splitLink(text: string): { place: string; fingerprint: Uint8Array } {
+function splitLink(text: string): { place: string; fingerprint: Uint8Array; invite?: string } {
   if (!text.toLowerCase().startsWith(SCHEME)) throw badLink("it does not begin with arona://");
   const hash = text.indexOf("#");
   if (hash < 0) throw badLink("the fingerprint after # is missing");
   const fingerprint = parseFingerprint(text.slice(hash + 1));
-  return { place: text.slice(SCHEME.length, hash).replace(/\/$/, ""), fingerprint };
+  const place = text.slice(SCHEME.length, hash).replace(/\/$/, "");
+  const at = place.toLowerCase().indexOf(INVITE_PREFIX);
+  if (at < 0) return { place, fingerprint };
+  const invite = place.slice(at + INVITE_PREFIX.length).toLowerCase();
+  if (!INVITE_PATTERN.test(invite)) throw badLink("the invite in it is mistyped");
+  return { place: place.slice(0, at), fingerprint, invite };
 }
 
 function parseFingerprint(text: string): Uint8Array {
@@ -129,4 +157,10 @@ function parseFingerprint(text: string): Uint8Array {
 
 function badLink(state: string, cause?: unknown): AronaError {
   return new AronaError("USAGE", `Cannot read link: ${state}`, { cause, hint: HINT });
+}
+
+function badInvite(state: string): AronaError {
+  return new AronaError("USAGE", `Cannot read invite: ${state}`, {
+    hint: "Copy the whole of what `arona invite` has printed.",
+  });
 }

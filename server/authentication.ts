@@ -1,4 +1,4 @@
-/** AUTH: who a connection belongs to. Every failure looks the same to the peer (PROTOCOL.md section 8). */
+/** AUTH: who a connection belongs to. Every failure but an invite's looks the same to the peer (PROTOCOL.md section 8). */
 
 import {
   AronaError,
@@ -11,6 +11,7 @@ import {
 } from "../proto/mod.ts";
 import { MAX_DEVICES_PER_ACCOUNT } from "./limits.ts";
 import type { AuthRequest } from "./schema.ts";
+import type { InviteFault } from "./registration.ts";
 import type { Services } from "./services.ts";
 import type { StoredDevice } from "./store.ts";
 
@@ -55,8 +56,13 @@ export async function authenticate(
     certificate: verified.certificateBytes.slice(),
     deviceKey: verified.deviceKey.slice(),
   };
-  if (services.store.isBanned({ account, fingerprint })) throw failed();
   const known = services.store.account(account);
+  if (known?.fingerprint !== fingerprint) {
+    const { invite = null } = request.register ?? {};
+    const fault = invite === null ? null : services.registration.inviteFault(invite);
+    if (fault !== null) throw failed({ invite: fault }); // the same whether there is such a name or not
+  }
+  if (services.store.isBanned({ account, fingerprint })) throw failed();
   if (known === null) {
     register(services, connection, { request, verified, fingerprint, device });
     return { device, registered: true, newDevice: true };
@@ -99,6 +105,6 @@ function admitDevice({ store }: Services, device: StoredDevice): boolean {
   return false;
 }
 
-function failed(): AronaError {
-  return new AronaError("AUTH_FAILED", "Cannot log in: the relay does not accept this device");
+function failed(details?: { invite: InviteFault }): AronaError {
+  return new AronaError("AUTH_FAILED", "Cannot log in: the relay does not accept this device", { details });
 }

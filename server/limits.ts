@@ -138,8 +138,12 @@ export const REGISTRATION_WINDOW_MS = 300_000;
 export const REGISTRATIONS_PER_POW_BIT = 16;
 /** Invite codes that wait to be used. */
 export const MAX_INVITES = 10_000;
-/** How long they may. */
+/** How long they may, where nobody says otherwise. */
 export const INVITE_LIFETIME_MS = 30 * 86_400_000;
+/** The longest that somebody may say. */
+export const MAX_INVITE_LIFETIME_MS = 366 * 86_400_000;
+/** How long it is remembered what became of one; no more of those than {@link MAX_INVITES} either. */
+export const INVITE_MEMORY_MS = 90 * 86_400_000;
 
 // The relay's own keys
 

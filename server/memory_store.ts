@@ -15,6 +15,7 @@ import {
   type StoredDevice,
   type StoredGist,
   type StoredGroup,
+  type StoredInvite,
   type StoredKeyPair,
   type StoredLeaver,
   type StoredMember,
@@ -59,6 +60,10 @@ interface MemoryKeyPackages {
   lastResort: Uint8Array | null;
 }
 
+function waits({ endedAtMs, expiresAtMs }: StoredInvite, nowMs: number): boolean {
+  return endedAtMs === null && expiresAtMs >= nowMs;
+}
+
 /** A store that lives as long as the process. */
 export class MemoryRelayStore implements RelayStore {
   #identity: StoredKeyPair | null = null;
@@ -70,7 +75,7 @@ export class MemoryRelayStore implements RelayStore {
   readonly #devices = new Map<DeviceId, StoredDevice>();
   readonly #tickets = new Map<DeviceId, StoredTickets>();
   readonly #revoked = new Map<DeviceId, AccountName>();
-  readonly #invites = new Map<string, number>();
+  readonly #invites = new Map<string, StoredInvite>();
   readonly #keyPackages = new Map<DeviceId, Map<number, MemoryKeyPackages>>();
   readonly #groups = new Map<GroupId, MemoryGroup>();
   readonly #welcomes = new Map<string, MemoryWelcome>();
@@ -131,9 +136,9 @@ export class MemoryRelayStore implements RelayStore {
     const { account, device, invite } = options;
     if (this.#accounts.has(account.account) || this.#devices.has(device.device)) return "taken";
     if (invite !== undefined) {
-      const expiresAtMs = this.#invites.get(toHex(invite));
-      if (expiresAtMs === undefined || expiresAtMs < options.nowMs) return "bad_invite";
-      this.#invites.delete(toHex(invite));
+      const kept = this.#invites.get(toHex(invite));
+      if (kept === undefined || !waits(kept, options.nowMs)) return "bad_invite";
+      this.#invites.set(toHex(invite), { ...kept, endedAtMs: options.nowMs, usedBy: account.account });
     }
     this.#accounts.set(account.account, account);
     this.#devices.set(device.device, device);
@@ -206,12 +211,39 @@ export class MemoryRelayStore implements RelayStore {
     return [...this.#revoked.values()].filter((other) => other === account).length;
   }
 
-  addInvite(invite: Uint8Array, options: { expiresAtMs: number; nowMs: number; limit: number }): boolean {
-    for (const [code, expiresAtMs] of this.#invites) {
-      if (expiresAtMs < options.nowMs) this.#invites.delete(code);
-    }
-    if (this.#invites.size >= options.limit) return false;
-    this.#invites.set(toHex(invite), options.expiresAtMs);
+  addInvite(
+    invite: Uint8Array,
+    options: { expiresAtMs: number; nowMs: number; forgetBeforeMs: number; limit: number },
+  ): boolean {
+    const { expiresAtMs, nowMs, forgetBeforeMs, limit } = options;
+    const ended = this.invites().filter((one) => !waits(one, nowMs));
+    ended.forEach((one, i) => {
+      const isOld = (one.endedAtMs ?? one.expiresAtMs) < forgetBeforeMs;
+      if (isOld || i < ended.length - limit) this.#invites.delete(toHex(one.hash));
+    });
+    if (this.invites().filter((one) => waits(one, nowMs)).length >= limit) return false;
+    this.#invites.set(toHex(invite), {
+      hash: invite.slice(),
+      createdAtMs: nowMs,
+      expiresAtMs,
+      endedAtMs: null,
+      usedBy: "",
+    });
+    return true;
+  }
+
+  invite(hash: Uint8Array): StoredInvite | null {
+    return this.#invites.get(toHex(hash)) ?? null;
+  }
+
+  invites(): StoredInvite[] {
+    return [...this.#invites.values()];
+  }
+
+  revokeInvite(hash: Uint8Array, { nowMs }: { nowMs: number }): boolean {
+    const kept = this.invite(hash);
+    if (kept === null || !waits(kept, nowMs)) return false;
+    this.#invites.set(toHex(hash), { ...kept, endedAtMs: nowMs });
     return true;
   }
 

@@ -14,7 +14,7 @@ export { MemoryRelayStore } from "./memory_store.ts";
 export { welcomeDelivery } from "./recipients.ts";
 export { startRelay } from "./relay.ts";
 export type { RelayOptions, RelayStats, RunningRelay } from "./relay_options.ts";
-export { Registration } from "./registration.ts";
+export { type Invite, type InviteFault, Registration } from "./registration.ts";
 export {
   changeLimits,
   DEFAULT_RELAY_LIMITS,

@@ -146,8 +146,8 @@ class Relay implements RunningRelay {
     };
   }
 
-  createInvite(): string {
-    return this.#services.registration.createInvite();
+  createInvite(options?: { lifetimeMs?: number }): string {
+    return this.#services.registration.createInvite(options);
   }
 
   setPublicAddresses(addresses: readonly string[]): Promise<void> {

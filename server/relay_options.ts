@@ -61,8 +61,8 @@ export interface RunningRelay {
   /** The signed discovery document's bytes. */
   document(): Uint8Array;
   stats(): RelayStats;
-  /** A code that lets one new account in. */
-  createInvite(): string;
+  /** A code that lets one new account in. @param options.lifetimeMs @default INVITE_LIFETIME_MS */
+  createInvite(options?: { lifetimeMs?: number }): string;
   /** Publishes other addresses, for example a tunnel's. */
   setPublicAddresses(addresses: readonly string[]): Promise<void>;
   /** Serves a connection that came another way; resolves at its end and never throws. */

@@ -110,8 +110,9 @@ export async function openSession(
   } catch (error) {
     if (!(error instanceof AronaError)) throw error;
     if (connection.closed) return endOf(error);
-    // One answer for all: a name that does not fit, a wrong key, a missing invite.
-    if (id > 0) connection.queue(...encodeControl(FrameType.ERROR, { id, code: "AUTH_FAILED" }));
+    // One answer for all: a name that does not fit, a wrong key, a missing invite. Who has an invite is told what has become of it.
+    const { invite } = error.details ?? {};
+    if (id > 0) connection.queue(...encodeControl(FrameType.ERROR, { id, code: "AUTH_FAILED", invite }));
     await connection.close({ code: "AUTH_FAILED" });
     return { reason: "auth_failed" };
   }

@@ -88,6 +88,11 @@ export const RELAY_MIGRATIONS: readonly string[] = [
   `
   CREATE TABLE published_gist (id INTEGER PRIMARY KEY CHECK (id = 1), gist TEXT NOT NULL, login TEXT NOT NULL) STRICT;
   `,
+  `
+  ALTER TABLE invites ADD COLUMN created_at INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE invites ADD COLUMN ended_at INTEGER;
+  ALTER TABLE invites ADD COLUMN used_by TEXT NOT NULL DEFAULT '';
+  `,
 ];
 
 const RELAY = { what: "relay database" };

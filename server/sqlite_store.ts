@@ -17,6 +17,7 @@ import type {
   StoredDevice,
   StoredGist,
   StoredGroup,
+  StoredInvite,
   StoredKeyPair,
   StoredLeaver,
   StoredMember,
@@ -24,6 +25,9 @@ import type {
   StoredTickets,
   StoredWelcome,
 } from "./store.ts";
+
+/** An invite that can still be used; the time now is the parameter. */
+const WAITS = "ended_at IS NULL AND expires_at >= ?";
 
 /**
  * Opens or creates the relay's database.
@@ -118,7 +122,9 @@ class SqliteRelayStore implements RelayStore {
       if (this.account(account.account) !== null || this.device(device.device) !== null) return "taken";
       if (invite !== undefined) {
         const used = this.database.run(
-          "DELETE FROM invites WHERE hash = ? AND expires_at >= ?",
+          `UPDATE invites SET ended_at = ?, used_by = ? WHERE hash = ? AND ${WAITS}`,
+          options.nowMs,
+          account.account,
           invite,
           options.nowMs,
         );
@@ -234,13 +240,48 @@ class SqliteRelayStore implements RelayStore {
     return this.database.count("SELECT count(*) AS n FROM revoked WHERE account = ?", account);
   }
 
-  addInvite(invite: Uint8Array, options: { expiresAtMs: number; nowMs: number; limit: number }): boolean {
+  addInvite(
+    invite: Uint8Array,
+    options: { expiresAtMs: number; nowMs: number; forgetBeforeMs: number; limit: number },
+  ): boolean {
+    const { expiresAtMs, nowMs, forgetBeforeMs, limit } = options;
     return this.database.transaction(() => {
-      this.database.run("DELETE FROM invites WHERE expires_at < ?", options.nowMs);
-      if (this.database.count("SELECT count(*) AS n FROM invites") >= options.limit) return false;
-      this.database.run("INSERT INTO invites VALUES (?, ?)", invite, options.expiresAtMs);
+      this.database.run("DELETE FROM invites WHERE coalesce(ended_at, expires_at) < ?", forgetBeforeMs);
+      this.database.run(
+        `DELETE FROM invites WHERE rowid IN (
+           SELECT rowid FROM invites WHERE NOT (${WAITS}) ORDER BY created_at DESC, rowid DESC LIMIT -1 OFFSET ?
+         )`,
+        nowMs,
+        limit,
+      );
+      const waiting = this.database.count(`SELECT count(*) AS n FROM invites WHERE ${WAITS}`, nowMs);
+      if (waiting >= limit) return false;
+      this.database.run(
+        "INSERT INTO invites (hash, created_at, expires_at) VALUES (?, ?, ?)",
+        invite,
+        nowMs,
+        expiresAtMs,
+      );
       return true;
     });
+  }
+
+  invite(hash: Uint8Array): StoredInvite | null {
+    const row = this.database.get("SELECT * FROM invites WHERE hash = ?", hash);
+    return row === null ? null : toInvite(row);
+  }
+
+  invites(): StoredInvite[] {
+    return this.database.all("SELECT * FROM invites ORDER BY created_at, rowid").map(toInvite);
+  }
+
+  revokeInvite(hash: Uint8Array, { nowMs }: { nowMs: number }): boolean {
+    return this.database.run(
+      `UPDATE invites SET ended_at = ? WHERE hash = ? AND ${WAITS}`,
+      nowMs,
+      hash,
+      nowMs,
+    ) === 1;
   }
 
   addKeyPackages(
@@ -602,6 +643,16 @@ class SqliteRelayStore implements RelayStore {
   #groupId(row: Row | null): GroupId | null {
     return row === null ? null : row.group_id as GroupId;
   }
+}
+
+function toInvite(row: Row): StoredInvite {
+  return {
+    hash: row.hash as Uint8Array,
+    createdAtMs: row.created_at as number,
+    expiresAtMs: row.expires_at as number,
+    endedAtMs: row.ended_at as number | null,
+    usedBy: row.used_by as string,
+  };
 }
 
 function keyPair(row: Row): StoredKeyPair {

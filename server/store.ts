@@ -37,6 +37,19 @@ export interface StoredBan {
   readonly atMs: number;
 }
 
+/** A code that lets one account in, or has let one in. */
+export interface StoredInvite {
+  /** SHA-256 of the code. */
+  readonly hash: Uint8Array;
+  /** 0 where an earlier version has made it. */
+  readonly createdAtMs: number;
+  readonly expiresAtMs: number;
+  /** When it was used or revoked; null before that. */
+  readonly endedAtMs: number | null;
+  /** The account that it let in; empty where it has let nobody in. */
+  readonly usedBy: string;
+}
+
 /** The Gist that holds the relay's document. */
 export interface StoredGist {
   readonly id: string;
@@ -201,8 +214,21 @@ export interface RelayStore {
   /** Whose device it was that {@link revokeDevice} has taken back. */
   revokedAccount(device: DeviceId): AccountName | null;
   revokedCount(account: string): number;
-  /** @param invite SHA-256 of the code. @returns false where `limit` unused invites exist already */
-  addInvite(invite: Uint8Array, options: { expiresAtMs: number; nowMs: number; limit: number }): boolean;
+  /**
+   * Forgets those that have ended or expired before `forgetBeforeMs`, and the oldest of them where they are more than `limit`.
+   *
+   * @param invite SHA-256 of the code
+   * @returns false where `limit` invites wait already
+   */
+  addInvite(
+    invite: Uint8Array,
+    options: { expiresAtMs: number; nowMs: number; forgetBeforeMs: number; limit: number },
+  ): boolean;
+  invite(hash: Uint8Array): StoredInvite | null;
+  /** Oldest first. */
+  invites(): StoredInvite[];
+  /** @returns false where it waits no more */
+  revokeInvite(hash: Uint8Array, options: { nowMs: number }): boolean;
 
   /** Adds KeyPackages unless the device would have more than `limit` of the suite. @returns whether it did */
   addKeyPackages(

@@ -467,11 +467,25 @@ function loginRefused(frame: Frame): AronaError {
   if (frame.type !== FrameType.ERROR) {
     return new AronaError("BAD_FRAME", "Cannot log in: the relay answered with something else");
   }
+  const { invite } = decodeControl(frame.body, new ObjectAssembler()).fields;
+  if (typeof invite === "string" && Object.hasOwn(INVITE_FAULT_TEXTS, invite)) {
+    return new AronaError("AUTH_FAILED", `Cannot log in: ${INVITE_FAULT_TEXTS[invite]}`, {
+      hint: "Each invite lets one new person in, once. Ask whoever runs the relay for another one.",
+      details: { invite },
+    });
+  }
   return new AronaError("AUTH_FAILED", "Cannot log in: the relay refused this account", {
     hint:
-      "The name may belong to somebody else, or the relay may want an invite code (--invite). Choose another name with --username.",
+      "The name may belong to somebody else, or the relay may want an invite (--invite). Choose another name with --username.",
   });
 }
+
+const INVITE_FAULT_TEXTS: Record<string, string> = {
+  unknown: "the relay does not know this invite",
+  used: "this invite has been used already",
+  revoked: "this invite has been taken back",
+  expired: "this invite has expired",
+};
 
 function parseLogin(fields: ControlFields): LoginResult {
   const { registered, next, backlog, gap, stale, ticket, keyPackages } = fields;

@@ -123,7 +123,13 @@ const sourceLink: FuzzTarget = {
     ];
     const links = sources.map((text) => formatSourceLink({ ...parseSourceLink(text), fingerprint }));
     return {
-      corpus: [...sources, ...links].map((text) => utf8(text)),
+      corpus: [
+        ...sources,
+        ...links,
+        ...["relay.example:7700", "gist/0123456789abcdef", "@alice", "relay.example"].map((place) =>
+          `arona://${place}/invite/abcd23#${toBase64Url(fingerprint)}`
+        ),
+      ].map((text) => utf8(text)),
       run(input) {
         const link = parseSourceLink(new TextDecoder().decode(input));
         const written = formatSourceLink(link);

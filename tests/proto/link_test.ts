@@ -5,9 +5,13 @@ import fc from "fast-check";
 import {
   formatEndpoint,
   formatLink,
+  formatSourceLink,
   isAronaError,
   parseEndpoint,
+  parseInvite,
   parseLink,
+  parseSourceLink,
+  SHORT_LINK_CHARACTERS,
   toBase64Url,
 } from "../../proto/mod.ts";
 
@@ -62,4 +66,58 @@ Deno.test("parseLink() of formatLink() gives the link back", () => {
     assert.deepEqual(parseLink(formatLink(link)), link);
     assert.deepEqual(parseEndpoint(formatEndpoint(link)), { hostname: link.hostname, port });
   }));
+});
+
+Deno.test("parseSourceLink() finds the invite in a link, and formatSourceLink() writes it", () => {
+  for (
+    const place of ["relay.example:7700", "[2001:db8::7]:7700", "gist/0123abcd", "@alice", "relay.example"]
+  ) {
+    const plain = parseSourceLink(`arona://${place}#${TEXT}`);
+    assert.equal(plain.invite, undefined);
+    const text = `arona://${place}/invite/abcdefgh2345678#${TEXT}`;
+    const link = parseSourceLink(text);
+    assert.deepEqual(link, { ...plain, invite: "abcdefgh2345678" });
+    assert.equal(formatSourceLink(link), text);
+    assert.deepEqual(parseSourceLink(`  ARONA://${place}/INVITE/ABCDEFGH2345678/#${TEXT}\n`), link);
+  }
+});
+
+Deno.test("parseLink() passes over an invite", () => {
+  const link = parseLink(`arona://relay.example:7700#${TEXT}`);
+  assert.deepEqual(parseLink(`arona://relay.example:7700/invite/abc#${TEXT}`), link);
+});
+
+Deno.test("a link with the longest usual host and an invite is short enough to pass on", () => {
+  const source = { kind: "endpoint", hostname: "255.255.255.255", port: 65_535 } as const;
+  const text = formatSourceLink({ source, fingerprint: FINGERPRINT, invite: "a".repeat(15) });
+  assert.ok(text.length <= SHORT_LINK_CHARACTERS, `${text.length}`);
+});
+
+Deno.test("parseInvite() takes a code or a link that holds one", () => {
+  assert.equal(parseInvite(" AbCd23 "), "abcd23");
+  assert.equal(parseInvite(`arona://relay.example:7700/invite/abcd23#${TEXT}`), "abcd23");
+  for (
+    const text of [
+      "",
+      "a b",
+      "a-b",
+      "a".repeat(65),
+      `arona://relay.example:7700#${TEXT}`,
+      `x/invite/y#${TEXT}`,
+    ]
+  ) {
+    assert.throws(() => parseInvite(text), { code: "USAGE" }, text);
+  }
+  for (const code of ["", "a b", "../x", "a".repeat(65)]) {
+    assert.throws(() => parseSourceLink(`arona://relay.example:7700/invite/${code}#${TEXT}`), {
+      code: "USAGE",
+    });
+  }
+});
+
+Deno.test("formatSourceLink() puts no invite where nobody would find it", () => {
+  const source = { kind: "web", host: "relay.example:8443" } as const;
+  assert.throws(() => formatSourceLink({ source, fingerprint: FINGERPRINT, invite: "abc" }), {
+    code: "INTERNAL",
+  });
 });

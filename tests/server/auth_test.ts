@@ -19,6 +19,12 @@ import { codeOf, TestRelay } from "./test_relay.ts";
 
 type Auth = Parameters<NonNullable<RawClientOptions["tamper"]>>[0];
 
+/** The code of a refused login, and what it says of the invite. */
+async function refusalOf(login: Promise<unknown>): Promise<[unknown, unknown]> {
+  const error = await login.then(() => null, (error) => error);
+  return [error?.code, error?.details?.invite];
+}
+
 async function bareConnection(relay: TestRelay): Promise<SecureConnection> {
   const { crypto, clock, document } = relay;
   return await connectSecure({ transport: relay.transport(), crypto, clock, document });
@@ -212,6 +218,39 @@ Deno.test("an invite-only relay refuses no invite, a wrong one, a used one and o
   const bob = await relay.device("bob");
   const document = { ...relay.document, relayKey: { ...relay.document.relayKey, notAfterMs: Infinity } };
   assert.equal(await codeOf(relay.connect(bob, { invite: old, document })), "AUTH_FAILED");
+});
+
+Deno.test("who has an invite that is good for nothing learns why, and nothing about names", async () => {
+  const store = new MemoryRelayStore();
+  await using relay = await TestRelay.start({ store, limits: { registration: "invite-only" } });
+  const { crypto, clock } = relay;
+  const registration = new Registration({ store, crypto, clock }, "invite-only");
+  const [used, revoked, expired, waiting] = [{}, {}, { lifetimeMs: 1_000 }, {}].map((options) =>
+    registration.createInvite(options)
+  );
+  await relay.connect("alice", { invite: used });
+  relay.relay.ban({ kind: "account", subject: "mallory" });
+  registration.revokeInvite(registration.invite(revoked)!);
+  relay.clock.jump(relay.clock.now() + 1_001);
+  for (
+    const [invite, fault] of [[used, "used"], [revoked, "revoked"], [expired, "expired"], ["x", "unknown"]]
+  ) {
+    for (const name of ["alice", "bob", "mallory"]) { // taken, free, banned
+      assert.deepEqual(await refusalOf(relay.connect(name, { invite })), ["AUTH_FAILED", fault], name);
+    }
+  }
+  for (const options of [{}, { invite: waiting }]) {
+    assert.deepEqual(await refusalOf(relay.connect("alice", options)), ["AUTH_FAILED", undefined]);
+  }
+  await relay.connect("bob", { invite: waiting });
+});
+
+Deno.test("an account comes back with the invite that it was made with", async () => {
+  await using relay = await TestRelay.start({ limits: { registration: "invite-only" } });
+  const invite = relay.relay.createInvite();
+  const alice = await relay.device("alice");
+  await relay.connect(alice, { invite });
+  await relay.connect(alice, { invite }); // as whoever did not hear that the first was accepted
 });
 
 Deno.test("the proof of work rises from 10 to 18 bits with registrations, and falls again", async () => {

@@ -9,6 +9,7 @@ import {
   type RelayStore,
   type StoredCommit,
   type StoredDevice,
+  type StoredInvite,
 } from "../../server/mod.ts";
 
 const NOW = Date.UTC(2026, 0, 1);
@@ -102,19 +103,45 @@ export function relayStoreSuite(name: string, open: () => RelayStore): void {
   });
 
   test("uses an invite up with the registration, or not at all", (store) => {
-    assert.equal(store.addInvite(bytes(1), { nowMs: NOW, expiresAtMs: NOW + 100, limit: 2 }), true);
+    assert.equal(addInvite(store, 1, { expiresAtMs: NOW + 100 }), true);
     assert.equal(register(store, alice, bytes(2)), "bad_invite");
     assert.equal(store.account("alice"), null);
     assert.equal(register(store, alice, bytes(1)), "registered");
     assert.equal(register(store, bob, bytes(1)), "bad_invite");
     assert.equal(store.account("bob"), null);
+    assert.deepEqual(store.invite(bytes(1)), invite(1, { endedAtMs: NOW, usedBy: "alice" }));
+    assert.equal(store.revokeInvite(bytes(1), { nowMs: NOW }), false);
+  });
+
+  test("lets nobody in with an invite that was revoked, and says what became of each", (store) => {
+    for (const mark of [1, 2, 3]) addInvite(store, mark, { expiresAtMs: NOW + 100 });
+    assert.equal(store.revokeInvite(bytes(2), { nowMs: NOW + 5 }), true);
+    assert.equal(store.revokeInvite(bytes(2), { nowMs: NOW + 6 }), false);
+    assert.equal(store.revokeInvite(bytes(9), { nowMs: NOW }), false);
+    assert.equal(store.revokeInvite(bytes(3), { nowMs: NOW + 101 }), false, "it has expired");
+    assert.equal(register(store, alice, bytes(2)), "bad_invite");
+    assert.deepEqual(store.invites(), [invite(1), invite(2, { endedAtMs: NOW + 5 }), invite(3)]);
+    assert.equal(store.invite(bytes(9)), null);
+  });
+
+  test("forgets what became of invites after a time, and of the oldest where there are too many", (store) => {
+    for (const mark of [1, 2, 3, 4]) addInvite(store, mark, { limit: 9 });
+    register(store, alice, bytes(1));
+    for (const mark of [2, 3]) store.revokeInvite(bytes(mark), { nowMs: NOW + 10 });
+    addInvite(store, 5, { forgetBeforeMs: NOW + 10, limit: 9 });
+    assert.deepEqual(marks(store), [2, 3, 4, 5], "used before that time");
+    addInvite(store, 6, { limit: 3 });
+    addInvite(store, 7, { limit: 1 });
+    assert.deepEqual(marks(store), [3, 4, 5, 6], "no more that have ended than may wait");
+    assert.equal(register(store, alice, bytes(1)), "taken");
+    assert.equal(register(store, bob, bytes(4)), "registered");
   });
 
   test("refuses an invite that has expired, and more invites than the limit", (store) => {
-    store.addInvite(bytes(1), { nowMs: NOW, expiresAtMs: NOW - 1, limit: 1 });
+    addInvite(store, 1, { expiresAtMs: NOW - 1, limit: 1 });
     assert.equal(register(store, alice, bytes(1)), "bad_invite");
-    assert.equal(store.addInvite(bytes(2), { nowMs: NOW, expiresAtMs: NOW + 1, limit: 1 }), true);
-    assert.equal(store.addInvite(bytes(3), { nowMs: NOW, expiresAtMs: NOW + 1, limit: 1 }), false);
+    assert.equal(addInvite(store, 2, { limit: 1 }), true);
+    assert.equal(addInvite(store, 3, { limit: 1 }), false);
   });
 
   test("hands each KeyPackage out once, oldest first, then the last resort again and again", (store) => {
@@ -454,6 +481,29 @@ function person(account: string, digit: string): StoredDevice {
 function register(store: RelayStore, device: StoredDevice, invite?: Uint8Array) {
   const account = { account: device.account, fingerprint: `${device.account}-fingerprint` };
   return store.register({ account, device, invite, nowMs: NOW });
+}
+
+function addInvite(
+  store: RelayStore,
+  mark: number,
+  options: { expiresAtMs?: number; forgetBeforeMs?: number; limit?: number } = {},
+): boolean {
+  return store.addInvite(bytes(mark), {
+    nowMs: NOW,
+    expiresAtMs: NOW + 100,
+    forgetBeforeMs: NOW - 100,
+    limit: 3,
+    ...options,
+  });
+}
+
+function invite(mark: number, change: Partial<StoredInvite> = {}): StoredInvite {
+  const hash = bytes(mark);
+  return { hash, createdAtMs: NOW, expiresAtMs: NOW + 100, endedAtMs: null, usedBy: "", ...change };
+}
+
+function marks(store: RelayStore): number[] {
+  return store.invites().map(({ hash }) => hash[0]);
 }
 
 function registerAll(store: RelayStore): void {
