@@ -48,18 +48,22 @@ function nodesOf({ commands, parents }: CompletionTable): Node[] {
     },
     ...holders.map(({ name }) => ({
       path: name,
-      children: commands.filter((command) => command.name.startsWith(`${name} `))
-        .map((command) => ({ name: command.name.slice(name.length + 1), summary: command.summary })),
+      children: childrenOf(name, commands),
       choices: [],
       options: [],
     })),
     ...commands.map(({ name, args, options }) => ({
       path: name,
-      children: [],
+      children: childrenOf(name, commands),
       choices: args?.[0]?.choices ?? [],
       options,
     })),
   ];
+}
+
+function childrenOf(name: string, commands: CompletionTable["commands"]): Node["children"] {
+  return commands.filter((command) => command.name.startsWith(`${name} `))
+    .map((command) => ({ name: command.name.slice(name.length + 1), summary: command.summary }));
 }
 
 function bashScript(nodes: readonly Node[]): string {

@@ -24,6 +24,7 @@ import { commandDiscovery } from "./discovery.ts";
 import { untilEnd } from "./ending.ts";
 import { CommandFailure, usageFailure } from "./failure.ts";
 import { findRelay, noRelay } from "./find_relay.ts";
+import { inviteOf } from "./invite.ts";
 import { getPassphrase, isPassphraseAsked } from "./passphrase.ts";
 import { exists, listProfiles } from "./paths.ts";
 import { chooseProfile, noSuchProfile, type ProfileChoice } from "./profile.ts";
@@ -102,7 +103,7 @@ export async function openProfile(context: CommandContext, options: OpenOptions 
       relay: found ?? await untilEnd(findRelay(context, { ...question, known }), signal),
       discovery,
       username,
-      invite: settings.text("invite"),
+      invite: inviteOf(settings),
     });
     client.on("Fault", ({ reason }) => context.output.note(`Something went wrong meanwhile: ${reason}`));
     await options.onOpen?.(client);

@@ -193,7 +193,7 @@ export const OPTIONS = {
   invite: {
     kind: "text",
     value: "CODE",
-    describe: "invite code, for the first login at an invite-only relay",
+    describe: "invite, for the first login at an invite-only relay: the code, or the link that holds it",
     env: "ARONA_INVITE",
     secret: true,
     inFile: true,
@@ -222,7 +222,19 @@ export const OPTIONS = {
     fallback: "accepted",
   },
   timeout: { kind: "number", value: "S", describe: "seconds to wait at most", range: [0.1, 2_000_000] },
-  count: { kind: "number", value: "N", describe: "end after so many messages", range: [1, 1_000_000_000] },
+  count: {
+    kind: "number",
+    value: "N",
+    describe: "how many: messages to end after, invites to make",
+    range: [1, 1_000_000_000],
+  },
+  expires: {
+    kind: "text",
+    value: "TIME",
+    describe: "how long an invite lets somebody in: 30m, 12h, 7d",
+    fallback: "30d",
+    example: "7d",
+  },
 
   // What is said anew each time
   all: {

@@ -23,7 +23,7 @@ import { groupAdmin, groupBan, groupCreate, groupInvite, groupRemove } from "./c
 import { groups } from "./commands/groups.ts";
 import { history } from "./commands/history.ts";
 import { id } from "./commands/id.ts";
-import { invite } from "./commands/invite.ts";
+import { invite, inviteList, inviteRevoke } from "./commands/invite.ts";
 import { join } from "./commands/join.ts";
 import { members } from "./commands/members.ts";
 import { part } from "./commands/part.ts";
@@ -53,6 +53,8 @@ export const COMMANDS: readonly CommandSpec[] = [
   adminReload,
   adminDrain,
   invite,
+  inviteList,
+  inviteRevoke,
   connect,
   discover,
   send,
@@ -128,6 +130,7 @@ function buildProgram(io: Io, output: Output): Command {
   root.description("Encrypted chat over a relay of your own: relay, client and scripts in one program.")
     .version(`arona ${VERSION}`, "-V, --version", "print the version")
     .helpCommand("help [command]", "show the help of a command")
+    .enablePositionalOptions() // what stands behind a command is that one's
     .addHelpText(
       "after",
       "\nBegin with `arona serve` on the machine that stays on, and `arona connect LINK` everywhere else.",
@@ -143,7 +146,8 @@ function buildProgram(io: Io, output: Output): Command {
           .description(PARENTS[parentName]).helpCommand(false);
       parents.set(parentName, parent);
     }
-    addCommand(parent, spec, { io, output });
+    const command = addCommand(parent, spec, { io, output });
+    if (words.length === 1) parents.set(spec.name, command.helpCommand(false)); // it can hold others too
   }
   return root;
 }
@@ -152,7 +156,7 @@ function addCommand(
   parent: Command,
   spec: CommandSpec,
   { io, output }: { io: Io; output: Output },
-): void {
+): Command {
   const command = prepare(parent.command(spec.name.split(" ").at(-1)!), `arona ${spec.name}`, { io, output });
   command.description(spec.summary);
   for (const { name, describe, optional, choices } of spec.args ?? []) {
@@ -189,6 +193,7 @@ function addCommand(
       await own.flush();
     }
   });
+  return command;
 }
 
 /** Makes a command report to us instead of printing and exiting by itself. */

@@ -3,6 +3,7 @@
 import type { RelayState } from "../../workers/mod.ts";
 import type { CommandContext } from "../command.ts";
 import { printQr } from "../qr.ts";
+import { limitsOf } from "./limits.ts";
 
 /**
  * Prints the address, the fingerprint and the link; on a terminal as a QR code too.
@@ -19,7 +20,10 @@ export function announce(
   output.line(`address      ${address}`);
   output.line(`fingerprint  ${fingerprint}`);
   output.line(`link         ${link}`);
-  output.note("Others join with: arona connect LINK. Ctrl-C ends the relay.");
+  const join = limitsOf(context.settings).registration === "invite-only"
+    ? "Let somebody in with: arona invite."
+    : "Others join with: arona connect LINK.";
+  output.note(`${join} Ctrl-C ends the relay.`);
   if (!better) printQr(context, link);
 }
 

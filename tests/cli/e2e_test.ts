@@ -291,17 +291,85 @@ Deno.test("a profile with a passphrase: right, wrong, missing, and in use", asyn
   assert.match(second.err, /process \d+ has it open/);
 });
 
-Deno.test("an invite-only relay lets in who has a code, once", async () => {
+Deno.test("an invite-only relay lets in who has an invite, once", async () => {
   await using relay = await TestRelay.start({ args: ["--invite-only"] });
+  const arona = (...args: string[]) => new Arona(relay.home, args).outcome();
   const refused = await relay.run("join", "#general", "--username", "alice");
   assert.equal(refused.code, 1);
   assert.match(refused.err, /--invite/);
-  const made = await new Arona(relay.home, ["invite"]).outcome();
+  const made = await arona("invite");
   assert.equal(made.code, 0, made.err);
-  const code = made.out.trim();
-  await relay.ok("join", "#general", "--username", "alice", "--invite", code);
-  assert.equal((await relay.run("join", "#general", "--username", "bob", "--invite", code)).code, 1);
+  const link = made.out.trim();
+  assert.equal(link.replace(/\/invite\/[a-z2-9]{15}#/, "#"), relay.link, "the one thing to pass on");
+  assert.match(made.err, /one new account in until .*: arona connect 'LINK'/);
+  const alice = await arona("join", "#general", "--relay", link, "--username", "alice");
+  assert.equal(alice.code, 0, alice.err);
+  for (const args of [["--relay", link], ["--relay", relay.link, "--invite", link]]) {
+    const again = await arona("join", "#general", ...args, "--username", "bob");
+    assert.equal(again.code, 1);
+    assert.match(again.err, /this invite has been used already\. .*Ask whoever runs the relay for another/);
+  }
   await relay.ok("send", "#general", "still here", "--username", "alice");
+});
+
+Deno.test("invites are made in numbers, listed and revoked, beside the relay and without it", async () => {
+  await using relay = await TestRelay.start({ args: ["--invite-only"] });
+  const arona = (...args: string[]) => new Arona(relay.home, args).outcome();
+  const objects = ({ out }: { out: string }) => out.trimEnd().split("\n").map((line) => JSON.parse(line));
+  const made = objects(await arona("invite", "--count", "3", "--expires", "12h", "--json"));
+  assert.equal(new Set(made.map(({ code }) => code)).size, 3);
+  for (const { type, code, link, expires } of made) {
+    assert.equal(type, "Invite");
+    assert.ok(link.includes(`/invite/${code}#`));
+    const hours = (Date.parse(expires) - Date.now()) / 3_600_000;
+    assert.ok(hours > 11.9 && hours <= 12, `${hours}`);
+  }
+  const [{ link: used }, { code: byCode }, { id: byId }] = made;
+  assert.equal((await arona("join", "#general", "--relay", used, "--username", "alice")).code, 0);
+  assert.match((await arona("invite", "revoke", byCode)).err, /lets nobody in any more/);
+  const listed = objects(await arona("invite", "list", "--json"));
+  assert.deepEqual(listed.map(({ state, usedBy }) => [state, usedBy]), [
+    ["used", "alice"],
+    ["revoked", null],
+    ["waiting", null],
+  ]);
+  const { out, err } = await arona("invite", "list");
+  assert.doesNotMatch(out + err, new RegExp(byCode), "codes are not kept");
+  assert.match(
+    out.replaceAll("  ", " "),
+    /^[0-9a-f]{8} used by alice\n[0-9a-f]{8} revoked\n[0-9a-f]{8} waiting until \d{4}-/,
+  );
+  const revoked = await arona(
+    "join",
+    "#general",
+    "--relay",
+    relay.link,
+    "--username",
+    "bob",
+    "--invite",
+    byCode,
+  );
+  assert.match(revoked.err, /this invite has been taken back/);
+
+  relay.process.signal("SIGTERM");
+  assert.equal((await relay.process.outcome()).code, 0);
+  assert.equal((await arona("invite", "revoke", byId.slice(0, 8))).code, 0);
+  for (
+    const [invite, expected] of [[used, /used by alice/], [byCode, /it is revoked/], [
+      "abcdef",
+      /no such one/,
+    ]] as const
+  ) {
+    const { code, err } = await arona("invite", "revoke", invite);
+    assert.equal(code, 1);
+    assert.match(err, expected);
+  }
+  const offline = await arona("invite");
+  assert.match(offline.out, /^[a-z2-9]{15}\n$/);
+  assert.match(offline.err, /The relay does not run/);
+  for (const args of [["--expires", "forever"], ["--expires", "367d"], ["--count", "10001"]]) {
+    assert.equal((await arona("invite", ...args)).code, 2, args.join(" "));
+  }
 });
 
 Deno.test("serve says clearly why it cannot start", async () => {

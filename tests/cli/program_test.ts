@@ -33,6 +33,8 @@ const DESIGNED = [
   "channels",
   "history",
   "invite",
+  "invite list",
+  "invite revoke",
   "status",
   "admin ban",
   "admin unban",
