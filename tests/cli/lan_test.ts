@@ -52,6 +52,39 @@ networks.test("a relay is not announced with --no-lan, nor where it listens on l
   for (const { process } of quiet) assert.doesNotMatch(process.err, /local network/);
 });
 
+networks.test("arona discover finds the relays that are there; connect takes the only one, and asks where there are two", async () => {
+  await using world = await World.create(3);
+  const first = await world.serve(0, ["--name", "First"]);
+  await first.process.until("err", /announced on the local network/);
+  const alone = await world.arona(2, ["discover", "--json"]).outcome();
+  assert.equal(alone.code, 0, alone.err);
+  const [{ type, source, name, fingerprint, trust }] = objects(alone.out);
+  assert.deepEqual([type, source, name], ["Discovered", `${world.address(0)}:7700`, "First"]);
+  assert.deepEqual([fingerprint, trust], [first.listening.fingerprint, "first"]);
+
+  const sent = await world.arona(2, ["send", "#general", "hello", "--username", "alice"]).outcome();
+  assert.equal(sent.code, 0, sent.err);
+  assert.match(sent.err, /Looking for a relay on the local network/);
+  assert.match(
+    sent.err,
+    /First contact with the relay First\. Its key is remembered from now on: [\w-]{43}\./,
+  );
+
+  const second = await world.serve(1, ["--name", "Second"]);
+  await second.process.until("err", /announced on the local network/);
+  const both = await world.arona(2, ["discover", "lan"]).outcome();
+  assert.match(both.out, /relay +First\n[^]*relay +Second\n|relay +Second\n[^]*relay +First\n/);
+  const { code, err } = await world.arona(2, ["connect", "--plain", "--username", "bob"]).outcome();
+  assert.equal(code, 2);
+  assert.match(
+    err,
+    /Cannot choose a relay at lan: there are (First|Second) arona:\/\/.*, (First|Second) arona:\/\//,
+  );
+  assert.match(err, /Give the link of one of them/);
+  const again = await world.arona(2, ["send", "#general", "again", "--username", "alice"]).outcome();
+  assert.equal(again.code, 0, again.err); // whose profile knows its own
+});
+
 networks.test("a relay goes on where the port of multicast DNS is taken, and says so in one line", async () => {
   await using world = await World.create(1);
   await using taken = world.run(0, ["eval", "--no-lock", TAKE_PORT]);
@@ -114,7 +147,8 @@ class World implements AsyncDisposable {
 
   /** Runs Deno on a host. */
   run(host: number, args: readonly string[]): Arona {
-    const process = new Arona(`${this.home}/${host}`, [], { program: onDeno(this.network.host(host), args) });
+    const program = onDeno(this.network.host(host), args);
+    const process = new Arona(`${this.home}/${host}`, [], { program, env: { ARONA_LAN: "yes" } });
     this.#processes.push(process);
     return process;
   }
@@ -134,6 +168,10 @@ class World implements AsyncDisposable {
 function onDeno(host: NetworkHost, args: readonly string[]): Program {
   const [command, before] = onHost(host, [Deno.execPath(), ...args]);
   return { command, args: before };
+}
+
+function objects(out: string): Record<string, unknown>[] {
+  return out.trimEnd().split("\n").map((line) => JSON.parse(line));
 }
 
 function path(relative: string): string {
