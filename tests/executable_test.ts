@@ -10,6 +10,7 @@ import { fileURLToPath } from "node:url";
 import { Arona, type Program, TestRelay } from "./cli/processes.ts";
 import { bundle } from "../scripts/bundle.ts";
 import { BILL_FILE, compileBundle, TARGETS } from "../scripts/compile.ts";
+import { standInAgents } from "./helpers/stand_in_agents.ts";
 import { requirement } from "./require.ts";
 import { type WallReport, WALLS } from "./workers/walls.ts";
 
@@ -66,6 +67,16 @@ executable.test("the walls hold in an executable as they do from source", async 
       assert.equal(outcome === "allowed", wanted === "allowed", `${wall}: ${what}: ${outcome}`);
     }
   }
+});
+
+executable.test("a tunnel's program is run from the executable too, and the link that comes of it lets people in", async () => {
+  await using agents = await standInAgents();
+  const options = { program, args: ["--tunnel", "bore:127.0.0.1"], env: { PATH: agents.bin } };
+  await using relay = await TestRelay.start(options);
+  const [line] = await relay.process.until("out", /^\{"type":"Address".*$/m);
+  const args = ["send", "#general", "hello", "--username", "alice", "--relay", JSON.parse(line).link];
+  const { code, err } = await new Arona(relay.home, args, { program }).outcome();
+  assert.equal(code, 0, err);
 });
 
 executable.test("the bill of materials lists the runtime and the packages in the bundle, and nothing that only tests use", async () => {
