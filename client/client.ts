@@ -201,6 +201,7 @@ export class AronaClient implements ChatClient {
         forgetSenders(writer, group);
         return this.#outbox.unseal(writer, group);
       },
+      cameBack: (group) => this.#outbox.sendAgain(group),
       relay: () => this.#connectedApi(),
       get online() {
         return client.#api !== null && !client.#api.link.closed;
@@ -564,9 +565,9 @@ export class AronaClient implements ChatClient {
     const ended = Promise.withResolvers<AronaError>();
     const ready = Promise.withResolvers<void>();
     ready.promise.catch(() => {}); // told through `ended`
-    const inOrder = async (action: () => Promise<void>) => {
+    const inOrder = async <T>(action: () => Promise<T>) => {
       await ready.promise;
-      await action();
+      return await action();
     };
     try {
       const link = await RelayLink.login(connection, {
@@ -577,7 +578,7 @@ export class AronaClient implements ChatClient {
           onDelivery: (delivery) =>
             inOrder(async () => {
               await this.#options.room?.();
-              await this.#inbox.deliver(delivery);
+              return await this.#inbox.deliver(delivery);
             }),
           onEvent: (event) =>
             inOrder(() => this.#devices.event(event) ? Promise.resolve() : this.#inbox.event(event)),

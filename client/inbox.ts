@@ -65,13 +65,26 @@ export class Inbox {
     private readonly membership: () => Membership,
   ) {}
 
-  /** @throws only where the store fails; a bad delivery is reported as an event and passed over */
-  async deliver(delivery: Delivery): Promise<void> {
+  /**
+   * @returns false for a message that this device could not open and has not kept
+   * @throws only where the store fails; a bad delivery is reported as an event and passed over
+   */
+  async deliver(delivery: Delivery): Promise<boolean> {
     const id = parseGroupId(toHex(delivery.group));
-    if (delivery.kind === DeliveryKind.WELCOME) return await this.#welcome(id, delivery.payload);
+    if (delivery.kind === DeliveryKind.WELCOME) {
+      await this.#welcome(id, delivery.payload);
+      return true;
+    }
     const conversation = this.context.conversations.get(id);
     // A device that is on its way in again cannot read what comes meanwhile: the mark in its conversation stands for it.
-    if (conversation === undefined || conversation.participation !== "member") return;
+    if (conversation?.participation !== "member") return false;
+    if (delivery.kind === DeliveryKind.APPLICATION) return await this.#application(conversation, delivery);
+    await this.#change(conversation, delivery);
+    return true;
+  }
+
+  /** A commit, or what stands for some. */
+  async #change(conversation: Conversation, delivery: Delivery): Promise<void> {
     switch (delivery.kind) {
       case DeliveryKind.COMMIT:
         if (delivery.epoch < conversation.group.epoch) return; // came by a sync before
@@ -80,12 +93,6 @@ export class Inbox {
           await this.#follow(conversation, delivery.epoch);
         }
         return await this.applyCommit(conversation, delivery.epoch, delivery.payload);
-      case DeliveryKind.APPLICATION:
-        if (delivery.epoch > conversation.group.epoch) {
-          if (conversation.refused !== null) return; // sent in a state of the group that does not verify
-          await this.#follow(conversation, delivery.epoch);
-        }
-        return await this.#message(conversation, delivery);
       case DeliveryKind.GAP:
         // No further than what the marker stands for: what waits behind it may be of the very next epoch.
         await this.#follow(conversation, delivery.epoch);
@@ -264,6 +271,8 @@ export class Inbox {
       conversation.pending = null;
       conversation.advance(next, hash);
       this.#reportChange(conversation, summary);
+      const isBack = summary.added.some(({ device }) => summary.removed.some((old) => old.device === device));
+      if (isBack) this.context.cameBack(conversation.id);
       return null;
     });
     if (refusal !== null) await this.#refuse(conversation, { epoch, hash, error: refusal });
@@ -431,16 +440,22 @@ export class Inbox {
     context.background(() => context.relay().part(id));
   }
 
-  async #message(conversation: Conversation, delivery: Delivery): Promise<void> {
-    const { context } = this;
-    if (delivery.epoch > conversation.group.epoch) {
-      if (conversation.refused !== null) return;
-      return this.#gap(
-        conversation,
-        "a message came for a state of the group that this device does not have",
-      );
+  /** @returns whether it is kept */
+  async #application(conversation: Conversation, delivery: Delivery): Promise<boolean> {
+    if (delivery.epoch > conversation.group.epoch && conversation.refused === null) {
+      await this.#follow(conversation, delivery.epoch);
     }
-    const forked = await conversation.mutex.run(async () => {
+    if (delivery.epoch <= conversation.group.epoch) return await this.#message(conversation, delivery);
+    // Sent in a state of the group that does not verify, or that the relay has no commits for.
+    if (conversation.refused === null && conversation.participation === "member") {
+      this.#gap(conversation, "a message came for a state of the group that this device does not have");
+    }
+    return false;
+  }
+
+  async #message(conversation: Conversation, delivery: Delivery): Promise<boolean> {
+    const { context } = this;
+    const result = await conversation.mutex.run(async () => {
       const group = conversation.group;
       const ciphertextId = `ciphertext/${toHex(context.crypto.digest("SHA-256", delivery.payload))}`;
       let opened;
@@ -451,10 +466,10 @@ export class Inbox {
       } catch (error) {
         if (!(error instanceof AronaError)) throw error;
         // The same ciphertext again, under whatever envelope id: MLS has used its key up. Anything else is worth a mark.
-        if (isStored(context.store, conversation.id, ciphertextId)) return false;
-        if (error.code === "FORKED") return true;
+        if (isStored(context.store, conversation.id, ciphertextId)) return "kept";
+        if (error.code === "FORKED") return "forked";
         this.#gap(conversation, `a message could not be verified: ${error.message}`);
-        return false;
+        return "lost";
       }
       const { next, sender, place } = opened;
       const id = content.id;
@@ -476,9 +491,10 @@ export class Inbox {
       conversation.advance(next);
       reportGap();
       report();
-      return false;
+      return "kept";
     });
-    if (forked) await this.#resolveFork(conversation);
+    if (result === "forked") await this.#resolveFork(conversation);
+    return result === "kept";
   }
 
   /** How many messages of a device are missing before this one; null for one that does not count, or comes late. */

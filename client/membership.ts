@@ -410,6 +410,7 @@ export class Membership {
       conversation.pending = null;
       conversation.advance(pending.next, hash);
       this.#reportOwnChange(conversation, before);
+      if (pending.replaced !== undefined) context.cameBack(conversation.id);
     });
   }
 

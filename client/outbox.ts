@@ -4,8 +4,8 @@
  *
  * Each conversation sends one message after the other: the next is sealed when the one before it is accepted. That keeps the sender's
  * order through a change of epoch or a pause that the relay asks for. An accepted message stays until every device has it: the relay
- * keeps it in memory only, so after a restart of the relay it is sent again. Receivers know it by its id, and by the number that it is
- * sealed with they know that none is missing.
+ * keeps it in memory only, so after a restart of the relay it is sent again, and also once a device is back that could not open it, or has
+ * room for it that had none. Receivers know it by its id, and by the number that it is sealed with they know that none is missing.
  */
 
 import {
@@ -81,6 +81,8 @@ export class Outbox {
   readonly #delivered = new Set<string>();
   readonly #waiting = new Map<string, PromiseWithResolvers<void>>();
   readonly #stopped = new AbortController();
+  /** Rows whose answer the relay owes: they are neither given up nor forgotten meanwhile. */
+  readonly #inFlight = new Set<string>();
   #cancelExpiry = () => {};
   /** Ends the pauses between tries. */
   #hurry = new AbortController();
@@ -111,6 +113,7 @@ export class Outbox {
       sealed: null,
       acceptedBoot: null,
       reached: 0,
+      lost: false,
     };
     let report = () => {};
     context.store.write((writer) => {
@@ -127,7 +130,7 @@ export class Outbox {
     return { id: content.id, accepted: waiting.promise };
   }
 
-  /** Seals and sends something short-lived to who is connected now; a failure is nobody's concern. */
+  /** Seals and sends something short-lived to who is connected now; a failure is nobody's concern. It uses keys up like any other. */
   async sendEphemeral(conversation: Conversation, content: Content): Promise<void> {
     const session = this.options.session();
     if (session === null || conversation.participation !== "member") return;
@@ -138,6 +141,8 @@ export class Outbox {
         group: fromHex(conversation.id),
         ...sealed,
       });
+      conversation.ownMessages++;
+      this.options.onSent(conversation);
     });
   }
 
@@ -145,25 +150,52 @@ export class Outbox {
   receipt(receipt: Receipt): Promise<void> {
     const envelope = toHex(receipt.envelope);
     const row = this.#rows.find((row) => row.sealed !== null && toHex(row.sealed.envelope) === envelope);
-    if (row === undefined) return Promise.resolve();
+    const conversation = row && this.context.conversations.get(row.group);
+    if (row === undefined || conversation === undefined) return Promise.resolve();
+    // The answer to it was lost with the connection that it went out by, and would have come before.
+    if (row.acceptedBoot === null) {
+      const boot = this.options.session()?.boot ?? ACCEPTED_BEFORE;
+      this.#accept(conversation, row, { boot, alone: false });
+    }
     const { devices, ofDevices, people, ofPeople } = receipt;
     const everywhere = devices >= ofDevices;
     const arrived = (everywhere || (ofPeople > 0 && people >= ofPeople)) && !this.#delivered.has(row.id);
+    const isLost = receipt.lost > 0;
+    // Whoever could not open it may have come in anew since it was sealed.
+    const again = receipt.room > 0 || (isLost && row.sealed!.epoch < conversation.group.epoch);
+    const next = {
+      reached: Math.max(row.reached, ofPeople > 0 ? people : devices),
+      lost: isLost && !again,
+      acceptedBoot: again ? ACCEPTED_BEFORE : row.acceptedBoot,
+    };
     this.context.store.write((writer) => {
       if (arrived) advanceState(writer, row.group, { id: row.messageId, state: "delivered" });
       if (everywhere) writer.delete("outbox", row.id);
-      else if (devices > row.reached) {
-        writer.put("outbox", row.id, encodeOutboxRow({ ...row, reached: devices }));
+      else if (next.reached > row.reached || next.lost !== row.lost || again) {
+        writer.put("outbox", row.id, encodeOutboxRow({ ...row, ...next }));
       }
     });
-    Object.assign(row, { reached: Math.max(row.reached, devices) });
+    Object.assign(row, next);
     if (arrived) {
       this.#delivered.add(row.id);
-      const conversation = this.context.conversations.get(row.group);
-      if (conversation !== undefined) this.#reportSent(conversation, row, "delivered");
+      this.#reportSent(conversation, row, "delivered");
     }
     if (everywhere) this.#drop(row);
+    else if (again) this.#pump(conversation);
     return Promise.resolve();
+  }
+
+  /** A device has come into a conversation anew: what some device could not open goes out once more. */
+  sendAgain(group: GroupId): void {
+    const rows = this.#rows.filter((row) => row.group === group && row.lost && row.acceptedBoot !== null);
+    const conversation = this.context.conversations.get(group);
+    if (rows.length === 0 || conversation === undefined) return;
+    const change = { lost: false, acceptedBoot: ACCEPTED_BEFORE };
+    this.context.store.write((writer) => {
+      for (const row of rows) writer.put("outbox", row.id, encodeOutboxRow({ ...row, ...change }));
+    });
+    for (const row of rows) Object.assign(row, change);
+    this.#pump(conversation);
   }
 
   /**
@@ -240,11 +272,12 @@ export class Outbox {
       });
       Object.assign(row, { sealed });
       epoch = sealed.epoch;
+      this.#inFlight.add(row.id);
       const { queued, full } = await session.link.submit({
         flags: MessageFlag.RECEIPT,
         group: fromHex(conversation.id),
         ...sealed,
-      });
+      }).finally(() => this.#inFlight.delete(row.id));
       // A receipt for an earlier copy may have been quicker.
       if (this.#rows.includes(row)) {
         this.#accept(conversation, row, { boot: session.boot, alone: queued + full === 0 });
@@ -252,6 +285,7 @@ export class Outbox {
       return true;
     } catch (error) {
       if (!(error instanceof AronaError)) throw error;
+      if (!this.#rows.includes(row)) return true; // everybody has it, or it has expired
       return await this.#afterRefusal(conversation, row, { error, epoch, session });
     }
   }
@@ -357,7 +391,8 @@ export class Outbox {
   #expire(): void {
     const { clock, conversations } = this.context;
     this.#cancelExpiry();
-    const isOver = (row: OutboxRow) => clock.now() - row.createdAtMs >= OUTBOX_LIFETIME_MS;
+    const isOver = (row: OutboxRow) =>
+      clock.now() - row.createdAtMs >= OUTBOX_LIFETIME_MS && !this.#inFlight.has(row.id);
     for (const row of this.#rows.filter(isOver)) {
       const conversation = conversations.get(row.group);
       if (row.reached > 0 || conversation === undefined) {

@@ -132,17 +132,34 @@ export function decodeAccepted(body: Uint8Array): Accepted {
   return accepted;
 }
 
-/** `upTo u64` (client → relay): every delivery numbered under `upTo` is stored on the device. */
-export function encodeDelivered(upTo: number): OutFrame {
-  return { type: FrameType.ACK, parts: [new ByteWriter().u64(upTo).finish()] };
+/** What a device has done with its deliveries. */
+export interface Delivered {
+  /** Every delivery with a number under this one is dealt with. */
+  readonly upTo: number;
+  /** Numbers under it, ascending, of messages that the device could not open and has not kept. */
+  readonly lost: readonly number[];
+}
+
+/** `upTo u64 ‖ lost u64 ×` any number of them (client → relay) */
+export function encodeDelivered(upTo: number, lost: readonly number[] = []): OutFrame {
+  const writer = new ByteWriter().u64(upTo);
+  for (const number of lost) writer.u64(number);
+  return { type: FrameType.ACK, parts: [writer.finish()] };
 }
 
 /** @throws {AronaError} `BAD_ENCODING` */
-export function decodeDelivered(body: Uint8Array): number {
+export function decodeDelivered(body: Uint8Array): Delivered {
   const reader = new ByteReader(body);
   const upTo = reader.u64();
-  reader.end();
-  return upTo;
+  const lost: number[] = [];
+  while (reader.remaining > 0) {
+    const number = reader.u64();
+    if (number >= upTo || number <= (lost.at(-1) ?? -1)) {
+      throw new AronaError("BAD_ENCODING", "Cannot decode acknowledgement: its numbers are out of order");
+    }
+    lost.push(number);
+  }
+  return { upTo, lost };
 }
 
 /** Who has stored an envelope so far. */
@@ -154,12 +171,17 @@ export interface Receipt {
   /** Accounts other than the sender's with a device that has it, of those it is for. */
   readonly people: number;
   readonly ofPeople: number;
+  /** Devices that have got it and could not open it. */
+  readonly lost: number;
+  /** Devices whose mailbox was too full for it, and has room by now. */
+  readonly room: number;
 }
 
-/** `envelope 16 ‖ devices u32 ‖ of devices u32 ‖ people u32 ‖ of people u32` (relay → client) */
+/** `envelope 16 ‖ devices u32 ‖ of devices u32 ‖ people u32 ‖ of people u32 ‖ lost u32 ‖ room u32` (relay → client) */
 export function encodeReceipt(receipt: Receipt): OutFrame {
-  const { envelope, devices, ofDevices, people, ofPeople } = receipt;
-  const body = new ByteWriter().raw(envelope).u32(devices).u32(ofDevices).u32(people).u32(ofPeople).finish();
+  const { envelope, devices, ofDevices, people, ofPeople, lost, room } = receipt;
+  const body = new ByteWriter().raw(envelope).u32(devices).u32(ofDevices).u32(people).u32(ofPeople).u32(lost)
+    .u32(room).finish();
   return { type: FrameType.RECEIPT, parts: [body] };
 }
 
@@ -172,6 +194,8 @@ export function decodeReceipt(body: Uint8Array): Receipt {
     ofDevices: reader.u32(),
     people: reader.u32(),
     ofPeople: reader.u32(),
+    lost: reader.u32(),
+    room: reader.u32(),
   };
   reader.end();
   return receipt;

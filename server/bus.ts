@@ -3,8 +3,14 @@
  * of each and wakes those that are connected.
  */
 
-import type { AccountName, DeviceId, GroupId, Receipt } from "../proto/mod.ts";
-import type { ControlFields } from "../proto/mod.ts";
+import {
+  type AccountName,
+  type ControlFields,
+  DeliveryKind,
+  type DeviceId,
+  type GroupId,
+  type Receipt,
+} from "../proto/mod.ts";
 import type { SharedDelivery } from "./delivery.ts";
 import { type Mailbox, PushResult } from "./mailbox.ts";
 import { WaitingReceipts } from "./receipts.ts";
@@ -55,7 +61,11 @@ export interface Bus {
   unsubscribe(group: GroupId, device: DeviceId): void;
   forget(group: GroupId): void;
   subscribers(group: GroupId): readonly Recipient[];
-  /** @param except the sending device, which gets no copy */
+  /**
+   * A message that nobody has room for but other devices of its sender's account reaches nobody: it comes again.
+   *
+   * @param except the sending device, which gets no copy
+   */
   publish(group: GroupId, delivery: SharedDelivery, except: DeviceId): Published;
   /** To one device, whether or not it subscribes to anything. */
   deliver(recipient: Recipient, delivery: SharedDelivery): PushResult;
@@ -90,6 +100,10 @@ export class InProcessBus implements Bus {
   publish(group: GroupId, delivery: SharedDelivery, except: DeviceId): Published {
     const topic = this.#topics.get(group) ?? NOBODY;
     const ephemeral = delivery.ephemeral;
+    if (!ephemeral && delivery.kind === DeliveryKind.APPLICATION) {
+      const full = refusedByAll(topic, delivery, except);
+      if (full > 0) return { queued: 0, full };
+    }
     let queued = 0;
     let full = 0;
     for (let i = 0; i < topic.length; i++) {
@@ -111,4 +125,21 @@ export class InProcessBus implements Bus {
     }
     return result;
   }
+}
+
+/** @returns how many have no room, where nobody has whom the message is for: other people's devices, or own ones where there are no others */
+function refusedByAll(topic: readonly Recipient[], delivery: SharedDelivery, except: DeviceId): number {
+  const others: Recipient[] = [];
+  const own: Recipient[] = [];
+  for (const recipient of topic) {
+    if (recipient.device === except) continue;
+    if (recipient.account === delivery.sender) own.push(recipient);
+    else if (recipient.mailbox.roomFor(delivery) === PushResult.QUEUED) return 0;
+    else others.push(recipient);
+  }
+  const all = others.length > 0 ? others : own;
+  const results = all.map(({ mailbox }) => mailbox.roomFor(delivery));
+  if (results.includes(PushResult.QUEUED)) return 0;
+  for (const [i, { listener }] of all.entries()) listener?.overflowed(results[i]);
+  return all.length;
 }

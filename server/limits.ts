@@ -64,6 +64,10 @@ export const MAX_MAILBOX_ENTRIES = 1_024;
 export const MAX_MAILBOX_BYTES = 8_388_608;
 /** Gap markers and Welcomes that a mailbox takes beside its envelopes. */
 export const MAILBOX_RESERVE_ENTRIES = 320;
+/** Groups that a mailbox without a place for their marker remembers. */
+export const MAX_MAILBOX_OWED_MARKERS = 1_024;
+/** Messages that a mailbox had no room for and whose senders hear when it has some. */
+export const MAX_MAILBOX_REFUSED_RECEIPTS = 1_024;
 /** One sender's share of a mailbox: one part in so many. */
 export const MAILBOX_SENDER_SHARE = 4;
 /** All mailboxes together, a shared envelope counted once. */

@@ -11,7 +11,7 @@
 
 import type { DeviceId } from "../proto/mod.ts";
 import type { SharedDelivery } from "./delivery.ts";
-import type { ReceiptCounter } from "./receipts.ts";
+import type { Outcome, ReceiptCounter } from "./receipts.ts";
 
 /** What became of a delivery. */
 export const PushResult = {
@@ -48,17 +48,21 @@ export interface Mailbox {
    * by its sender, is queued already: it keeps its place, and the newer receipt counts.
    */
   push(delivery: SharedDelivery): PushResult;
+  /** What {@link push} would say of this message. */
+  roomFor(delivery: SharedDelivery): PushResult;
   /** Begins a connection: everything not acknowledged is waiting again. */
   open(): MailboxState;
   /** The next waiting delivery, which counts as sent from now on. */
   take(): SharedDelivery | null;
   /**
-   * The device has stored every delivery numbered under `upTo`.
+   * The device has dealt with every delivery numbered under `upTo`.
    *
-   * @param onStored called for each delivery that leaves the queue, with the count of its receipts where its sender wants any
+   * @param onDone called for each delivery that leaves the queue, with the count of its receipts where its sender wants any; and for a
+   * marker once more for each message that it stands for and whose sender wants receipts, which there is room for now
+   * @param lost numbers of those that it could not open
    * @throws {AronaError} `BAD_FRAME` where `upTo` is beyond what was sent
    */
-  acknowledge(upTo: number, onStored: OnStored): void;
+  acknowledge(upTo: number, onDone: OnDone, lost?: readonly number[]): void;
   /** The device knows of the gap: it acknowledged something or asked for its groups. */
   settle(): void;
   /** Ends a connection: what was only for a connected device goes. */
@@ -73,8 +77,8 @@ export interface Mailbox {
   readonly waiting: number;
 }
 
-/** Hears of a delivery that its device has stored. */
-export type OnStored = (delivery: SharedDelivery, receipt: ReceiptCounter | null) => void;
+/** Hears of a delivery that its device has dealt with. */
+export type OnDone = (delivery: SharedDelivery, receipt: ReceiptCounter | null, outcome: Outcome) => void;
 
 /** All mailboxes of a relay. */
 export interface MailboxStore {
@@ -84,7 +88,7 @@ export interface MailboxStore {
    * @param options.gap whether a new mailbox starts with a gap: true for every device that existed before this start
    */
   mailbox(device: DeviceId, options: { gap: boolean }): Mailbox;
-  /** Drops undelivered envelopes from before `beforeMs` out of mailboxes that nobody reads now; Welcomes stay. */
+  /** Drops undelivered envelopes from before `beforeMs` out of mailboxes that nobody reads now, with a marker for each group. */
   expire(beforeMs: number): void;
   /** Runs `action`. What it changes in mailboxes is kept as one: once this returns, all of it or, where keeping fails, none. */
   batch<T>(action: () => T): T;

@@ -10,9 +10,11 @@ import {
   MAILBOX_SENDER_SHARE,
   MAX_MAILBOX_BYTES,
   MAX_MAILBOX_ENTRIES,
+  MAX_MAILBOX_OWED_MARKERS,
+  MAX_MAILBOX_REFUSED_RECEIPTS,
   MAX_MAILBOXES_BYTES,
 } from "./limits.ts";
-import { type Mailbox, type MailboxState, type MailboxStore, type OnStored, PushResult } from "./mailbox.ts";
+import { type Mailbox, type MailboxState, type MailboxStore, type OnDone, PushResult } from "./mailbox.ts";
 import type { JournaledMailbox, MailboxJournal } from "./mailbox_journal.ts";
 import type { ReceiptCounter } from "./receipts.ts";
 
@@ -34,6 +36,7 @@ const DEFAULT_LIMITS: MailboxLimits = {
 /** The queue's array is compacted when so many acknowledged places are at its front. */
 const COMPACT_AFTER = 256;
 const MAILBOX_ID_BYTES = 8;
+const NONE: readonly number[] = [];
 
 /** What a journal knows of a mailbox that goes on. */
 export type RestoredMailbox = Pick<JournaledMailbox, "number" | "device" | "id" | "next" | "gap" | "lastRow">;
@@ -127,6 +130,11 @@ class MemoryMailbox implements Mailbox, JournaledMailbox {
   #reserved = 0;
   /** Groups with a marker that the device has not acknowledged. */
   readonly #marked = new Set<GroupId>();
+  /** Groups that a marker is due for as soon as the reserve has a place, with the epoch that it leads to. */
+  readonly #owed = new Map<GroupId, number>();
+  /** Receipts of messages that a marker stands for. */
+  readonly #refused = new Map<GroupId, Set<ReceiptCounter>>();
+  #refusedCount = 0;
   #gap: boolean;
   #open = false;
   /**
@@ -195,20 +203,21 @@ class MemoryMailbox implements Mailbox, JournaledMailbox {
     return journal === null ? this.#push(delivery) : journal.batch(() => this.#push(delivery));
   }
 
+  roomFor(delivery: SharedDelivery): PushResult {
+    if (this.#restored?.has(delivery.identity) === true) return PushResult.QUEUED;
+    return this.#roomFor(delivery);
+  }
+
   #push(delivery: SharedDelivery): PushResult {
     if (this.#restored !== null && this.#isAgain(delivery)) return PushResult.QUEUED;
-    const limits = this.store.limits;
-    const length = this.#queue.length - this.#first - this.#reserved;
-    const fits = length < limits.entries && this.#bytes + delivery.size <= limits.bytes;
-    const relayFits = this.store.bytes + (delivery.holders === 0 ? delivery.size : 0) <= limits.totalBytes;
     switch (delivery.kind) {
-      case DeliveryKind.APPLICATION:
-        if (!fits) return this.#refuse(delivery, PushResult.MAILBOX_FULL);
-        if (!relayFits) return this.#refuse(delivery, PushResult.RELAY_FULL);
-        if (this.#overShare(delivery, length)) return this.#refuse(delivery, PushResult.SENDER_SHARE);
+      case DeliveryKind.APPLICATION: {
+        const room = this.#roomFor(delivery);
+        if (room !== PushResult.QUEUED) return this.#refuse(delivery, room);
         break;
+      }
       case DeliveryKind.COMMIT:
-        if (!fits || !relayFits) return this.#collapse(delivery);
+        if (this.#roomFor(delivery) !== PushResult.QUEUED) return this.#collapse(delivery);
         break;
       case DeliveryKind.WELCOME:
       case DeliveryKind.GAP:
@@ -230,28 +239,46 @@ class MemoryMailbox implements Mailbox, JournaledMailbox {
     return this.#cursor < this.#queue.length ? this.#queue[this.#cursor++] : null;
   }
 
-  acknowledge(upTo: number, onStored: OnStored): void {
+  acknowledge(upTo: number, onDone: OnDone, lost: readonly number[] = NONE): void {
     const { journal } = this.store;
-    if (journal === null) this.#acknowledge(upTo, onStored);
+    if (journal === null) this.#acknowledge(upTo, onDone, lost);
     else {
       journal.batch(() => {
-        this.#acknowledge(upTo, onStored);
+        this.#acknowledge(upTo, onDone, lost);
         journal.changed(this);
       });
     }
   }
 
-  #acknowledge(upTo: number, onStored: OnStored): void {
+  #acknowledge(upTo: number, onDone: OnDone, lost: readonly number[]): void {
     const place = upTo - this.#base;
     if (place > this.#cursor) {
       throw new AronaError("BAD_FRAME", "Cannot acknowledge: the deliveries were not sent yet");
     }
+    let nextLost = 0;
     while (this.#first < place) {
+      const number = this.#base + this.#first;
+      while (lost[nextLost] < number) nextLost++;
       const delivery = this.#queue[this.#first++];
-      onStored(delivery, this.#release(delivery));
+      onDone(delivery, this.#release(delivery), lost[nextLost] === number ? "lost" : "stored");
+      if (delivery.kind === DeliveryKind.GAP) this.#haveRoom(delivery, onDone);
     }
     this.#gap = false;
     this.#compact();
+    for (const [group, epoch] of this.#owed) {
+      if (this.#reserved >= MAILBOX_RESERVE_ENTRIES) break;
+      this.#owed.delete(group);
+      this.#append(gapDelivery(group, { epoch, atMs: 0 }));
+    }
+  }
+
+  /** What a marker stood for can be sent once more. */
+  #haveRoom(marker: SharedDelivery, onDone: OnDone): void {
+    const refused = this.#refused.get(marker.group);
+    if (refused === undefined || this.#marked.has(marker.group)) return;
+    this.#refused.delete(marker.group);
+    this.#refusedCount -= refused.size;
+    for (const receipt of refused) onDone(marker, receipt, "room");
   }
 
   settle(): void {
@@ -274,12 +301,14 @@ class MemoryMailbox implements Mailbox, JournaledMailbox {
   /** See {@link MailboxStore.expire}. */
   expire(beforeMs: number): void {
     if (this.#open) return;
-    const expired = this.#retain(
-      this.#first,
-      (delivery) => delivery.kind === DeliveryKind.WELCOME || delivery.atMs >= beforeMs,
-    );
-    if (expired > 0) this.#setGap(true);
+    const expired = new Map<GroupId, SharedDelivery>();
+    this.#retain(this.#first, (delivery) => {
+      if (usesReserve(delivery) || delivery.atMs >= beforeMs) return true;
+      expired.set(delivery.group, delivery);
+      return false;
+    });
     this.#cursor = this.#first;
+    for (const delivery of expired.values()) this.#mark(delivery);
   }
 
   #append(delivery: SharedDelivery): void {
@@ -328,10 +357,49 @@ class MemoryMailbox implements Mailbox, JournaledMailbox {
 
   /** The device learns by one marker that something of the group is missing here, unless what is missing was for now only. */
   #refuse(delivery: SharedDelivery, result: PushResult): PushResult {
-    if (delivery.ephemeral || this.#marked.has(delivery.group)) return result;
-    if (this.#reserved < MAILBOX_RESERVE_ENTRIES) this.#append(markerFor(delivery));
-    else this.#setGap(true);
+    if (delivery.ephemeral) return result;
+    this.#noteRefused(delivery);
+    this.#mark(delivery);
     return result;
+  }
+
+  /**
+   * Puts a marker for the delivery's group at the end, unless the device has yet to acknowledge one; where the reserve has no place, once
+   * it has one again.
+   *
+   * @returns whether there is one
+   */
+  #mark(delivery: SharedDelivery): boolean {
+    const { group } = delivery;
+    if (this.#marked.has(group)) return true;
+    if (this.#reserved < MAILBOX_RESERVE_ENTRIES) {
+      this.#append(markerFor(delivery));
+      return true;
+    }
+    if (this.#owed.size < MAX_MAILBOX_OWED_MARKERS || this.#owed.has(group)) {
+      this.#owed.set(group, Math.max(this.#owed.get(group) ?? 0, delivery.epochAfter));
+    }
+    this.#setGap(true); // the device asks for the commits at its next login
+    return false;
+  }
+
+  #noteRefused({ group, options: { receipt } }: SharedDelivery): void {
+    if (!receipt || this.#refusedCount >= MAX_MAILBOX_REFUSED_RECEIPTS) return;
+    const refused = this.#refused.get(group) ?? new Set();
+    this.#refused.set(group, refused);
+    this.#refusedCount -= refused.size;
+    this.#refusedCount += refused.add(receipt).size;
+  }
+
+  /** Whether a message or a commit fits, and why not. */
+  #roomFor(delivery: SharedDelivery): PushResult {
+    const { entries, bytes, totalBytes } = this.store.limits;
+    const length = this.#queue.length - this.#first - this.#reserved;
+    if (length >= entries || this.#bytes + delivery.size > bytes) return PushResult.MAILBOX_FULL;
+    const more = delivery.holders === 0 ? delivery.size : 0;
+    if (this.store.bytes + more > totalBytes) return PushResult.RELAY_FULL;
+    const isOver = delivery.kind === DeliveryKind.APPLICATION && this.#overShare(delivery, length);
+    return isOver ? PushResult.SENDER_SHARE : PushResult.QUEUED;
   }
 
   /** Counted only from where one sender alone could be over: below that the answer is known without looking. */
@@ -351,9 +419,13 @@ class MemoryMailbox implements Mailbox, JournaledMailbox {
   }
 
   #collapse(commit: SharedDelivery): PushResult {
-    const removed = this.#retain(this.#cursor, (delivery) => delivery.group !== commit.group);
-    if (this.#reserved >= MAILBOX_RESERVE_ENTRIES) return this.#overflow();
-    this.#append(markerFor(commit));
+    const removed = this.#retain(this.#cursor, (delivery) => {
+      const isOther = delivery.group !== commit.group;
+      if (!isOther) this.#noteRefused(delivery);
+      return isOther;
+    });
+    this.#marked.delete(commit.group); // one that the device has been sent leads to an earlier epoch
+    if (!this.#mark(commit)) return PushResult.OVERFLOW;
     return removed === 1 && this.#wasMarker ? PushResult.QUEUED : PushResult.COLLAPSED;
   }
 

@@ -1,6 +1,6 @@
 /**
  * Counts which devices have stored an envelope, and tells its sender: at the first, when everybody has it on one device, and when all
- * devices have it that it waits for.
+ * devices have dealt with it that it was queued for; also at the first that could not open it, and at the first that has room for it again.
  */
 
 import {
@@ -13,10 +13,15 @@ import {
 } from "../proto/mod.ts";
 import { MAX_WAITING_RECEIPTS } from "./limits.ts";
 
+/** What becomes of an envelope at one device. `room`: its mailbox was too full for it, and is no longer. */
+export type Outcome = "stored" | "lost" | "room";
+
 /** The count for one envelope. */
 export class ReceiptCounter {
   #devices = 0;
   #people = 0;
+  #lost = 0;
+  #room = 0;
   #queued = 0;
   #ofDevices = 0;
   #ofPeople = 0;
@@ -37,20 +42,40 @@ export class ReceiptCounter {
     this.#ofPeople = expected.ofPeople;
   }
 
-  /** One more device of `account` has it. @returns the receipt to send now, or null */
-  count(account: AccountName): Receipt | null {
-    this.#devices++;
-    const isNew = account !== this.sender.account && this.#isFirstOf(account);
-    if (isNew) this.#people++;
-    const isDue = this.#devices === 1 || this.#devices === this.#queued ||
-      (isNew && this.#people === this.#ofPeople);
-    if (!isDue) return null;
+  /** One more device of `account` has dealt with it. @returns the receipt to send now, or null */
+  count(account: AccountName, outcome: Outcome): Receipt | null {
+    return this.#note(account, outcome) ? this.#receipt() : null;
+  }
+
+  /** @returns whether that is worth a receipt */
+  #note(account: AccountName, outcome: Outcome): boolean {
+    switch (outcome) {
+      case "room":
+        return ++this.#room === 1;
+      case "lost":
+        return ++this.#lost === 1 || this.#isDealtWith;
+      case "stored": {
+        this.#devices++;
+        const isNew = account !== this.sender.account && this.#isFirstOf(account);
+        if (isNew) this.#people++;
+        return this.#devices === 1 || this.#isDealtWith || (isNew && this.#people === this.#ofPeople);
+      }
+    }
+  }
+
+  get #isDealtWith(): boolean {
+    return this.#devices + this.#lost === this.#queued;
+  }
+
+  #receipt(): Receipt {
     return {
       envelope: this.envelope,
       devices: this.#devices,
       ofDevices: this.#ofDevices,
       people: this.#people,
       ofPeople: this.#ofPeople,
+      lost: this.#lost,
+      room: this.#room,
     };
   }
 

@@ -12,6 +12,7 @@ import {
   type ControlFields,
   decodeControl,
   decodeDelivered,
+  type Delivered,
   DeliveryKind,
   encodeControl,
   encodeReceipt,
@@ -37,8 +38,8 @@ import {
 } from "./limits.ts";
 import { handleLink } from "./linking.ts";
 import type { SessionEnd } from "./log.ts";
-import type { OnStored, PushResult } from "./mailbox.ts";
-import type { ReceiptCounter } from "./receipts.ts";
+import type { OnDone, PushResult } from "./mailbox.ts";
+import type { Outcome, ReceiptCounter } from "./receipts.ts";
 import { welcomeDelivery } from "./recipients.ts";
 import { type Handled, handleRequest } from "./requests.ts";
 import { parseSubmission, routeMessage } from "./routing.ts";
@@ -133,7 +134,7 @@ export class Session implements Listener {
   readonly registered: boolean;
   readonly #feed: Feed;
   readonly #objects = new ObjectAssembler();
-  readonly #onStored: OnStored = (delivery, receipt) => this.#stored(delivery, receipt);
+  readonly #onDone: OnDone = (delivery, receipt, outcome) => this.#done(delivery, receipt, outcome);
   #refusalsInRow = 0;
   /** The ticket given with this login, until the device shows by another frame that it has it. */
   #unconfirmed: string | null = null;
@@ -301,8 +302,7 @@ export class Session implements Listener {
         return this.#message(frame.body);
       case FrameType.ACK:
         this.#confirmTicket();
-        this.caller.recipient.mailbox.acknowledge(decodeDelivered(frame.body), this.#onStored);
-        return this.#feed.acknowledged();
+        return this.#acknowledge(decodeDelivered(frame.body));
       case FrameType.OBJECT:
         return this.#objects.add(frame.body);
       case FrameType.AUTH:
@@ -379,13 +379,19 @@ export class Session implements Listener {
     }
   }
 
-  #stored(delivery: SharedDelivery, receipt: ReceiptCounter | null): void {
-    this.services.counters.delivered++;
+  #acknowledge({ upTo, lost }: Delivered): void {
+    this.caller.recipient.mailbox.acknowledge(upTo, this.#onDone, lost);
+    this.#feed.acknowledged();
+    this.#feed.pump(); // a marker may have had to wait for a place
+  }
+
+  #done(delivery: SharedDelivery, receipt: ReceiptCounter | null, outcome: Outcome): void {
+    if (outcome === "stored") this.services.counters.delivered++;
     const { envelope } = delivery.options;
     if (delivery.kind === DeliveryKind.WELCOME && envelope !== undefined) {
       this.services.store.forgetWelcome(this.caller.device, envelope);
     }
-    const news = receipt?.count(this.caller.account) ?? null;
+    const news = receipt?.count(this.caller.account, outcome) ?? null;
     if (news !== null) this.services.recipients.find(receipt!.sender.device)?.receipt(news);
   }
 

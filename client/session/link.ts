@@ -41,8 +41,8 @@ import type { Disturbance } from "./surroundings.ts";
 
 /** What a link hands on. Each call is awaited before the next one is made. */
 export interface LinkHandlers {
-  /** A delivery; once this resolves it is stored and will be acknowledged. */
-  onDelivery(delivery: Delivery): Promise<void>;
+  /** A delivery; once this resolves it will be acknowledged: as stored, or where it resolves false as one that could not be opened. */
+  onDelivery(delivery: Delivery): Promise<boolean>;
   onEvent(event: Control): Promise<void>;
   onReceipt(receipt: Receipt): Promise<void>;
   /** The connection has ended; called once, after everything that had arrived was handled. */
@@ -101,6 +101,8 @@ export class RelayLink {
   #stored = 0;
   readonly #storedWaiters = new Set<() => void>();
   #acknowledged = 0;
+  /** Numbers of those that could not be opened, not acknowledged yet. */
+  #lost: number[] = [];
   #cancelAck: (() => void) | null = null;
   #keepAlive: KeepAlive;
   #cancelKeepAlive: () => void = () => {};
@@ -338,7 +340,7 @@ export class RelayLink {
   async #handle(item: Exclude<InboxItem, { kind: "end" }>): Promise<void> {
     switch (item.kind) {
       case "delivery":
-        await this.handlers.onDelivery(item.delivery);
+        if (!await this.handlers.onDelivery(item.delivery)) this.#lost.push(item.number);
         this.#stored = item.number + 1;
         for (const wake of [...this.#storedWaiters]) wake();
         if (this.#stored >= this.login.next + this.login.backlog) this.#caughtUp.resolve();
@@ -367,7 +369,7 @@ export class RelayLink {
     this.#cancelAck = null;
     if (this.#stored === this.#acknowledged || this.connection.closed) return;
     this.#acknowledged = this.#stored;
-    this.connection.queue(encodeDelivered(this.#stored));
+    this.connection.queue(encodeDelivered(this.#stored, this.#lost.splice(0)));
   }
 
   #stepKeepAlive(cause: "timer" | Disturbance): void {

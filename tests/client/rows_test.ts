@@ -42,27 +42,26 @@ Deno.test("a conversation of version 1 has sent nothing yet and does not know by
 });
 
 Deno.test("an outbox row of version 1 is sealed anew", () => {
-  const row: OutboxRow = {
-    id: "000000000001",
-    group: "ab".repeat(16) as OutboxRow["group"],
-    messageId: "cd".repeat(16),
-    createdAtMs: 5,
-    content: new Uint8Array(9).fill(1),
-    sealed: { epoch: 3, sequence: 4, envelope: new Uint8Array(16), ciphertext: new Uint8Array(20) },
-    acceptedBoot: null,
-    reached: 2,
-  };
-  const bytes = encodeOutboxRow(row);
-  const contentEnd = OUTBOX_HEAD_BYTES + 4 + row.content.length;
-  const sealedStart = contentEnd + 4 + 1;
+  const row = outboxRow({ reached: 2, lost: false });
   const old = Uint8Array.from([
     1,
-    ...bytes.slice(1, contentEnd),
-    ...bytes.slice(contentEnd + 4, sealedStart + 8), // without `reached`
-    ...bytes.slice(sealedStart + 16), //                without the sequence
+    ...encodeOutboxRow(row).slice(1, contentEnd(row)),
+    ...encodeOutboxRow(row).slice(contentEnd(row) + 5, sealedStart(row) + 8), // without `reached` and `lost`
+    ...encodeOutboxRow(row).slice(sealedStart(row) + 16), //                     without the sequence
   ]);
   assert.deepEqual(decodeOutboxRow(row.id, old), { ...row, sealed: null, reached: 0 });
+});
+
+Deno.test("an outbox row of version 2 is one that nobody was unable to open, and reads what it counted as people", () => {
+  const row = outboxRow({ reached: 2, lost: true });
+  const bytes = encodeOutboxRow(row);
   assert.deepEqual(decodeOutboxRow(row.id, bytes), row);
+  const old = Uint8Array.from([
+    2,
+    ...bytes.slice(1, contentEnd(row) + 4),
+    ...bytes.slice(contentEnd(row) + 5), // without `lost`
+  ]);
+  assert.deepEqual(decodeOutboxRow(row.id, old), { ...row, lost: false });
 });
 
 Deno.test("a relay that was saved when there were no sources has none", () => {
@@ -88,3 +87,25 @@ Deno.test("a saved relay whose sources are none is damaged, not half read", () =
     });
   }
 });
+
+function outboxRow(options: Pick<OutboxRow, "reached" | "lost">): OutboxRow {
+  return {
+    id: "000000000001",
+    group: "ab".repeat(16) as OutboxRow["group"],
+    messageId: "cd".repeat(16),
+    createdAtMs: 5,
+    content: new Uint8Array(9).fill(1),
+    sealed: { epoch: 3, sequence: 4, envelope: new Uint8Array(16), ciphertext: new Uint8Array(20) },
+    acceptedBoot: null,
+    ...options,
+  };
+}
+
+function contentEnd({ content }: OutboxRow): number {
+  return OUTBOX_HEAD_BYTES + 4 + content.length;
+}
+
+/** Behind `reached`, `lost` and the flag. */
+function sealedStart(row: OutboxRow): number {
+  return contentEnd(row) + 4 + 1 + 1;
+}

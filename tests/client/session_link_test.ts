@@ -40,7 +40,12 @@ function login(options: { signal?: AbortSignal } = {}) {
   const link = RelayLink.login(connection, {
     auth: AUTH,
     clock,
-    handlers: { onDelivery: ignore, onEvent: ignore, onReceipt: ignore, onClosed: ended.resolve },
+    handlers: {
+      onDelivery: () => Promise.resolve(true),
+      onEvent: ignore,
+      onReceipt: ignore,
+      onClosed: ended.resolve,
+    },
     ...options,
   });
   return { clock, connection, link, ended: ended.promise };

@@ -54,6 +54,7 @@ export function createClient({ peer: { device }, group }: Seat) {
     fingerprint: group.self.fingerprint,
     conversations: new Map([[group.id, new Conversation(group, null)]]),
     entered: () => () => {},
+    cameBack: () => {},
     relay: () => relay,
     stopped: new AbortController().signal,
     background: (task) => void tasks.add(task().catch(lost)),
@@ -102,7 +103,12 @@ export async function openLink(): Promise<LinkPeers> {
   const link = await RelayLink.login(client, {
     auth: { fields: {}, blobs: [] },
     clock: new FakeClock(START_MS),
-    handlers: { onDelivery: nothing, onEvent: nothing, onReceipt: nothing, onClosed: end },
+    handlers: {
+      onDelivery: () => Promise.resolve(true),
+      onEvent: nothing,
+      onReceipt: nothing,
+      onClosed: end,
+    },
   });
   await server.receive(); // AUTH
   return {

@@ -146,7 +146,7 @@ const link: FuzzTarget = {
       control(FrameType.EVENT, { type: "dropped", group: "00".repeat(16) }, [new Uint8Array(5)]),
       control(FrameType.OK, { id: 4_000_000, epoch: 3 }),
       control(FrameType.ERROR, { id: 4_000_000, code: "QUOTA", retryAfterMs: 5 }),
-      [{ type: FrameType.RECEIPT, body: new Uint8Array(32) }, { type: 0x7f, body: new Uint8Array(3) }],
+      [{ type: FrameType.RECEIPT, body: new Uint8Array(40) }, { type: 0x7f, body: new Uint8Array(3) }],
     ];
     let peers: LinkPeers | null = null;
     return {

@@ -93,16 +93,22 @@ export const messageTargets: readonly FuzzTarget[] = [
   codecTarget({
     name: "delivered",
     what: "ACK from a client",
-    corpus: () => [bodyOf(encodeDelivered(70_000)), bodyOf(encodeDelivered(Number.MAX_SAFE_INTEGER))],
+    corpus: () => [
+      bodyOf(encodeDelivered(70_000, [3, 69_999])),
+      bodyOf(encodeDelivered(Number.MAX_SAFE_INTEGER)),
+    ],
     decode: decodeDelivered,
-    encode: (upTo) => bodyOf(encodeDelivered(upTo)),
+    encode: ({ upTo, lost }) => bodyOf(encodeDelivered(upTo, lost)),
   }),
   codecTarget({
     name: "receipt",
     what: "RECEIPT from the relay",
     corpus: () => [
       bodyOf(
-        encodeReceipt({ envelope: DELIVERY.envelope, devices: 3, ofDevices: 4, people: 1, ofPeople: 2 }),
+        encodeReceipt({
+          envelope: DELIVERY.envelope,
+          ...{ devices: 3, ofDevices: 6, people: 1, ofPeople: 2, lost: 2, room: 1 },
+        }),
       ),
     ],
     decode: decodeReceipt,

@@ -232,6 +232,7 @@ export const storeTargets: readonly FuzzTarget[] = [
         createdAtMs: START_MS,
         content: random.bytes(256),
         reached: 0,
+        lost: false,
       };
       const sealed = {
         epoch: 3,
@@ -241,12 +242,12 @@ export const storeTargets: readonly FuzzTarget[] = [
       };
       return [
         encodeOutboxRow({ ...row, sealed: null, acceptedBoot: null }),
-        encodeOutboxRow({ ...row, sealed, acceptedBoot: "00112233445566ff", reached: 2 }),
+        encodeOutboxRow({ ...row, sealed, acceptedBoot: "00112233445566ff", reached: 2, lost: true }),
       ];
     },
     decode(bytes) {
       const row = decodeOutboxRow("000000000001", bytes);
-      if (bytes[0] === 1) {
+      if (bytes[0] < 3) {
         throw new AronaError("CORRUPT_STORE", "a row of the former version has another form");
       }
       return row;

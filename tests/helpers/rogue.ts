@@ -71,7 +71,7 @@ export class Rogue {
       auth: { fields: { account, register: { pow } }, blobs },
       clock: systemClock,
       handlers: {
-        onDelivery: () => Promise.resolve(),
+        onDelivery: () => Promise.resolve(true),
         onEvent: () => Promise.resolve(),
         onReceipt: () => Promise.resolve(),
         onClosed: () => {},

@@ -5,6 +5,8 @@ import { type CryptoProvider, FakeClock } from "../../proto/mod.ts";
 import { FOLLOW_WAIT_MS, OUTBOX_LIFETIME_MS, SELF_UPDATE_AFTER_MS } from "../../client/limits.ts";
 import type { Conversation } from "../../client/mod.ts";
 import { decodeOutboxRow } from "../../client/outbox_row.ts";
+import { MemoryMailboxStore } from "../../server/mod.ts";
+import { copyStore } from "../helpers/copy_store.ts";
 import { DeafLine } from "../helpers/deaf_line.ts";
 import { inWorld, type Person, type World } from "../helpers/world.ts";
 
@@ -175,7 +177,7 @@ Deno.test("what is sent at login does not overtake what waited in the mailbox, h
     const done = mine.accepted.then(() => isOver = true);
     while (!isOver) {
       clock.advance(FOLLOW_WAIT_MS);
-      await new Promise((turn) => setTimeout(turn));
+      await turn();
     }
     await done;
     await again.client.caughtUp();
@@ -215,15 +217,185 @@ Deno.test("a change whose answer was lost does not overtake what came before it"
     assert.equal(alice.client.find("plans").group.members.length, 2);
   }));
 
+Deno.test("a message whose receipt overtakes the lost answer is accepted, then delivered", () =>
+  inWorld(async (world) => {
+    const line = new DeafLine();
+    const alice = await world.person("alice", { dial: line.dial });
+    let bob = await world.person("bob");
+    const direct = await alice.client.openDirect("bob");
+    const one = await alice.says(direct, "one");
+    await alice.until("to hear of the delivery", () => reached(alice, one).includes("delivered"));
+    await bob.client.close();
+    const sent = direct.sent;
+    line.deafen();
+    const sending = alice.client.send(direct, "two");
+    while (world.relay.stats().accepted < 2) await turn();
+    line.cut({ hold: true });
+    bob = await world.person("bob", { store: bob.store });
+    await bob.hears("two");
+    await bob.client.close(); // its acknowledgement is out now
+    line.release();
+    await sending.accepted;
+    await alice.until("to hear of the delivery", () => reached(alice, sending.id).includes("delivered"));
+    assert.deepEqual(reached(alice, sending.id), ["accepted", "delivered"]);
+    assert.equal(direct.sent, sent + 1);
+    assert.equal(alice.store.all("outbox").length, 0);
+  }));
+
+Deno.test("messages that wait until a full mailbox has room arrive in order, and nothing is marked", () =>
+  inWorld(async (world) => {
+    const alice = await world.person("alice");
+    let bob = await world.person("bob");
+    const direct = await alice.client.openDirect("bob");
+    await bob.has("@alice");
+    const phone = await world.furtherDevice(alice, "phone"); // has room, which must not count
+    await phone.has("@bob");
+    await bob.until("to see both", () => bob.client.find("@alice").group.members.length === 3);
+    await bob.client.close();
+    const texts = ["1", "2", "3", "4", "5", "6"];
+    const sending = texts.map((text) => alice.client.send(direct, text));
+    await sending[2].accepted;
+    while (world.relay.stats().refused === 0) await turn();
+    assert.deepEqual(sending.map(({ id }) => reached(alice, id).length > 0), [
+      ...[true, true, true, false, false, false],
+    ]);
+    bob = await world.person("bob", { store: bob.store });
+    await Promise.all(sending.map(({ accepted }) => accepted));
+    for (const person of [bob, phone]) {
+      await person.hears("6");
+      const title = person === bob ? "@alice" : "@bob";
+      assert.deepEqual(shownTo(person, title).slice(-6), texts);
+    }
+    assert.deepEqual([...bob.of("Gap"), ...phone.of("Gap")], []);
+  }, { mailboxes: () => new MemoryMailboxStore({ entries: 12 }) }));
+
+Deno.test("who had no room in the mailbox gets what is missing once there is some, and the sender nothing to do", () =>
+  inWorld(async (world) => {
+    const [alice, bob, carol] = await people(world, "alice", "bob", "carol");
+    const plans = await alice.client.createGroup("plans");
+    await alice.client.invite(plans, "bob");
+    await alice.client.invite(plans, "carol");
+    await bob.has("plans");
+    await carol.has("plans");
+    await bob.until("to see all", () => bob.client.find("plans").group.members.length === 3);
+    await bob.client.close();
+    const texts = ["1", "2", "3", "4", "5", "6"];
+    for (const text of texts) {
+      await alice.says(plans, text);
+      await carol.hears(text);
+    }
+    const again = await world.person("bob", { store: bob.store });
+    for (const text of texts) await again.hears(text);
+    assert.deepEqual(shownTo(again, "plans"), [
+      ...["1", "2", "3", "some messages were not kept while this device was away"],
+      ...["4", "5", "6"],
+    ]);
+    await alice.until(
+      "all delivered",
+      () => alice.of("MsgSent").filter(({ state }) => state === "delivered").length === 6,
+    );
+    assert.deepEqual(carol.texts("plans"), texts);
+    assert.deepEqual(carol.of("Gap"), []);
+  }, { mailboxes: () => new MemoryMailboxStore({ entries: 12 }) }));
+
+Deno.test("what another device of the sender has counts for nobody: after 7 days the sender is told", () =>
+  inWorld(async (world) => {
+    const clock = new FakeClock(Date.now());
+    const alice = await world.person("alice", { clock });
+    const bob = await world.person("bob");
+    const direct = await alice.client.openDirect("bob");
+    await bob.has("@alice");
+    const phone = await world.furtherDevice(alice, "phone", { connect: false });
+    await phone.client.connect();
+    await phone.has("@bob");
+    await bob.client.close();
+    const id = await alice.says(direct, "are you there?");
+    await phone.hears("are you there?");
+    await phone.client.close(); // its acknowledgement is out now
+    const alone = await alice.client.join("#alone");
+    await alice.says(alone, "…"); // whatever came before its answer is handled
+    clock.advance(OUTBOX_LIFETIME_MS);
+    await alice.until("to be told", () => alice.of("MsgFailed").some((failed) => failed.id === id));
+    assert.equal(stateOf(alice, direct, id), "failed");
+  }));
+
+Deno.test("what expires in the relay's mailbox leaves a mark", () => {
+  const mailboxes = new MemoryMailboxStore();
+  return inWorld(async (world) => {
+    const [alice, bob, carol] = await people(world, "alice", "bob", "carol");
+    const room = await alice.client.join("#room");
+    await carol.client.join("#room");
+    await bob.client.join("#room");
+    await alice.until("to see all", () => room.group.members.length === 3);
+    await alice.says(room, "one");
+    await bob.hears("one");
+    await bob.client.close();
+    await alice.says(room, "lost for bob");
+    await carol.hears("lost for bob");
+    mailboxes.expire(Date.now() + 1_000); // as 7 days later
+    const again = await world.person("bob", { store: bob.store });
+    await again.client.caughtUp();
+    assert.deepEqual(shownTo(again, "#room"), [
+      "one",
+      "some messages were not kept while this device was away",
+    ]);
+  }, { mailboxes: () => mailboxes });
+});
+
+Deno.test("what a device has thrown away is not delivered to it; it gets it once it is back", () =>
+  inWorld(async (world) => {
+    const [alice, bob, carol] = await people(world, "alice", "bob", "carol");
+    const direct = await alice.client.openDirect("bob");
+    const room = await alice.client.join("#room");
+    const plans = await carol.client.createGroup("plans");
+    for (const name of ["alice", "bob"]) await carol.client.invite(plans, name);
+    await bob.has("@alice");
+    await bob.client.join("#room");
+    await alice.until("to see bob", () => room.group.members.length === 2);
+    const alicePlans = await alice.has("plans");
+    await bob.has("plans");
+    await alice.until("to see all", () => alicePlans.group.members.length === 3);
+    await bob.client.close();
+    const copy = copyStore(bob.store);
+    const later = await world.restart(bob);
+    await later.client.close();
+    const sent = [direct, room, alicePlans].map(async (conversation) => ({
+      conversation,
+      id: await alice.says(conversation, `important in ${conversation.title}`),
+    }));
+    const ids = await Promise.all(sent);
+    const restored = await world.person("bob", { store: copy });
+    for (const { conversation, id } of ids) {
+      await restored.hears(`important in ${conversation.title}`);
+      const title = conversation === direct ? "@alice" : conversation.title;
+      assert.deepEqual(shownTo(restored, title), [
+        "this profile was put back from an older copy",
+        `important in ${conversation.title}`,
+      ]);
+      await alice.until("to hear of it", () => reached(alice, id).includes("delivered"));
+    }
+    assert.deepEqual(carol.texts("plans"), ["important in plans"]);
+    for (const person of [alice, carol]) assert.deepEqual(person.of("Gap"), []);
+  }));
+
 /** Crypto on which every signature takes a while to verify, while that is on. */
 function slowVerifying(crypto: CryptoProvider, slow: { readonly isOn: boolean }): CryptoProvider {
   return {
     ...crypto,
     async verify(...args) {
-      for (let i = 0; slow.isOn && i < 20; i++) await new Promise((turn) => setTimeout(turn));
+      for (let i = 0; slow.isOn && i < 20; i++) await turn();
       return await crypto.verify(...args);
     },
   };
+}
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve));
+}
+
+function shownTo(person: Person, title: string): string[] {
+  return person.client.history(person.client.find(title), { limit: 100 })
+    .map(({ message }) => message.gap ?? message.text);
 }
 
 function people(world: World, ...names: string[]): Promise<Person[]> {

@@ -27,6 +27,8 @@ import { codeOf, commit, SUITE, TestRelay } from "./test_relay.ts";
 /** No rate limit in the way. */
 const FAST = { limits: { messagesPerSecond: 1_000_000, messageBurst: 1_000_000 } };
 
+const NONE_MISSING = { lost: 0, room: 0 };
+
 Deno.test("a message reaches every other device once, in the order of acceptance, and not its sender", async () => {
   await using relay = await TestRelay.start();
   const [alice, bob, carol] = [
@@ -101,6 +103,7 @@ Deno.test("RECEIPT comes for the first device and when all have it, also to a se
     ofDevices: 3,
     people: 1,
     ofPeople: 3,
+    ...NONE_MISSING,
   });
   await alice.close();
   for (const client of [carol, dave]) {
@@ -114,6 +117,7 @@ Deno.test("RECEIPT comes for the first device and when all have it, also to a se
     ofDevices: 3,
     people: 3,
     ofPeople: 3,
+    ...NONE_MISSING,
   });
   assert.equal(back.receipts.waiting, 0);
 });
@@ -137,7 +141,7 @@ Deno.test("RECEIPT counts people as well as devices, and comes when everybody ha
     client.acknowledge();
     await client.request(FrameType.GROUP, { op: "list" });
   };
-  const of = { envelope, ofDevices: 4, ofPeople: 2 };
+  const of = { envelope, ofDevices: 4, ofPeople: 2, ...NONE_MISSING };
   await stored(laptop);
   assert.deepEqual(await alice.receipts.next(), { ...of, devices: 1, people: 0 });
   await stored(phone);
@@ -207,7 +211,7 @@ Deno.test("who misses messages for a full mailbox gets one GAP behind what it ha
     await carol.deliveries.next();
   }
   const receipts = await alice.receipts.take(4);
-  const last = { envelope, devices: 1, ofDevices: 2, people: 1, ofPeople: 2 };
+  const last = { envelope, devices: 1, ofDevices: 2, people: 1, ofPeople: 2, ...NONE_MISSING };
   assert.deepEqual(receipts.at(-1), last, "never all of them");
   const back = await relay.connect(bob.device);
   const kinds = (await back.deliveries.take(3)).map(({ kind }) => kind);
@@ -215,6 +219,49 @@ Deno.test("who misses messages for a full mailbox gets one GAP behind what it ha
   await back.request(FrameType.GROUP, { op: "list" });
   assert.equal(back.deliveries.waiting, 0);
   assert.equal((await alice.send(group, { epoch: 1 })).queued, 2);
+  const room = (await alice.receipts.take(4)).slice(2); // bob has the first two
+  assert.deepEqual(room.map(({ devices, lost, room }) => [devices, lost, room]), [[1, 0, 1], [1, 0, 1]]);
+  assert.deepEqual(room[1].envelope, envelope, "it can be sent again");
+});
+
+Deno.test("a message that only an own device has room for is QUOTA: it is queued for nobody, and marks nothing", async () => {
+  const mailboxes = new MemoryMailboxStore({ entries: 8 });
+  await using relay = await TestRelay.start({ mailboxes });
+  const alice = await relay.connect("alice");
+  const laptop = await relay.connect(await relay.device("alice", { identity: alice.device.identity }));
+  const bob = await relay.connect("bob");
+  const group = await relay.group(alice, laptop, bob);
+  await bob.request(FrameType.GROUP, { op: "list" });
+  await bob.close();
+  for (let i = 0; i < 2; i++) await alice.send(group, { epoch: 1 });
+  for (let i = 0; i < 3; i++) assert.equal(await codeOf(alice.send(group, { epoch: 1 })), "QUOTA");
+  await laptop.deliveries.take(2);
+  await laptop.request(FrameType.GROUP, { op: "list" });
+  assert.equal(laptop.deliveries.waiting, 0);
+  assert.equal((await relay.connect(bob.device)).login.backlog, 2);
+});
+
+Deno.test("who could not open a message counts as nobody who has it, and its sender hears so", async () => {
+  await using relay = await TestRelay.start();
+  const alice = await relay.connect("alice");
+  const [bob, carol] = await Promise.all(
+    ["bob", "carol"].map((name) => relay.connect(name, { acknowledge: false })),
+  );
+  const group = await relay.group(alice, bob, carol);
+  const envelope = new Uint8Array(16).fill(9);
+  await alice.send(group, { epoch: 1, flags: MessageFlag.RECEIPT, envelope });
+  const { number } = await bob.deliveries.next();
+  await carol.deliveries.next();
+  bob.connection.queue(encodeDelivered(number + 1, [number]));
+  const none = { envelope, devices: 0, ofDevices: 2, people: 0, ofPeople: 2, lost: 1, room: 0 };
+  assert.deepEqual(await alice.receipts.next(), none);
+  carol.acknowledge();
+  assert.deepEqual(await alice.receipts.next(), { ...none, devices: 1, people: 1 });
+  bob.connection.queue(encodeDelivered(number + 1, [number]), encodeDelivered(number + 1));
+  await bob.request(FrameType.GROUP, { op: "list" });
+  assert.equal(alice.receipts.waiting, 0, "once is once");
+  bob.connection.queue(encodeDelivered(number, [number]));
+  assert.equal(await bob.ended, "BAD_FRAME");
 });
 
 Deno.test("QUOTA answers do not end the connection that gets them, however many", async () => {

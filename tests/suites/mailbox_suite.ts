@@ -242,18 +242,77 @@ export function mailboxSuite(
     assert.equal(mailbox.open().gap, false);
   });
 
-  test("expires what nobody fetched, says so, and keeps Welcomes and open mailboxes", () => {
+  test("expires what nobody fetched, says so by a marker for each group, and keeps those, Welcomes and open mailboxes", () => {
     const { store, mailbox } = mailboxOf();
     const welcome = { envelope: "e".repeat(32), group: GROUP, epoch: 1, atMs: 0 };
     mailbox.push(message({ atMs: 100 }));
     mailbox.push(welcomeDelivery(new MemoryRelayStore(), welcome));
     mailbox.push(message({ atMs: 200 }));
+    mailbox.push(message({ atMs: 100, group: OTHER_GROUP }));
     mailbox.open();
     store.expire(150);
-    assert.deepEqual(stateOf(mailbox), { next: 0, backlog: 3, gap: false });
+    assert.deepEqual(stateOf(mailbox), { next: 0, backlog: 4, gap: false });
     mailbox.close();
     store.expire(150);
-    assert.deepEqual(stateOf(mailbox), { next: 0, backlog: 2, gap: true });
+    assert.deepEqual(stateOf(mailbox), { next: 0, backlog: 4, gap: false });
+    mailbox.close();
+    store.expire(150);
+    store.expire(1_000_000);
+    assert.deepEqual(stateOf(mailbox), { next: 0, backlog: 3, gap: false });
+    const taken = [1, 2, 3].map(() => mailbox.take()!);
+    assert.deepEqual(taken.map(({ kind, group }) => [kind, group]), [
+      [DeliveryKind.WELCOME, GROUP],
+      [DeliveryKind.GAP, GROUP],
+      [DeliveryKind.GAP, OTHER_GROUP],
+    ]);
+  });
+
+  test("gives the markers that its reserve had no place for as soon as it has one", () => {
+    const { mailbox } = mailboxOf({ entries: 1 });
+    const groups = Array.from(
+      { length: MAILBOX_RESERVE_ENTRIES + 40 },
+      (_, i) => i.toString(16).padStart(32, "0") as GroupId,
+    );
+    mailbox.push(message());
+    for (const group of groups) mailbox.push(message({ group }));
+    const marked: GroupId[] = [];
+    let { next } = mailbox.open();
+    for (let delivery = mailbox.take(); delivery !== null; delivery = mailbox.take()) {
+      next++;
+      if (delivery.kind === DeliveryKind.GAP) marked.push(delivery.group);
+      if (mailbox.waiting === 0) mailbox.acknowledge(next, () => {});
+    }
+    assert.deepEqual(marked, groups);
+  });
+
+  test("tells of each message that a marker stood for once there is room, and of none twice", () => {
+    const { mailbox } = mailboxOf({ entries: 4 });
+    const receipts = Array.from({ length: 3 }, () => receiptCounter());
+    mailbox.push(message({ sender: "a" }));
+    mailbox.push(message({ receipt: receipts[0], sender: "b" }));
+    mailbox.push(commit());
+    mailbox.push(commit());
+    assert.equal(mailbox.push(message({ receipt: receipts[1] })), PushResult.MAILBOX_FULL);
+    assert.equal(mailbox.push(commit()), PushResult.COLLAPSED);
+    mailbox.push(message({ receipt: receipts[2] }));
+    mailbox.open();
+    const seen: unknown[] = [];
+    for (let i = 0; i < 2; i++) mailbox.take();
+    mailbox.acknowledge(2, ({ kind }, receipt, outcome) => seen.push([kind, receipt, outcome]), [1]);
+    assert.deepEqual(seen, [
+      [DeliveryKind.GAP, null, "stored"],
+      [DeliveryKind.GAP, receipts[1], "room"],
+      [DeliveryKind.GAP, receipts[0], "room"],
+      [DeliveryKind.APPLICATION, receipts[2], "lost"],
+    ]);
+  });
+
+  test("says beforehand what it takes", () => {
+    const { mailbox } = mailboxOf({ entries: 1 });
+    assert.equal(mailbox.roomFor(message()), PushResult.QUEUED);
+    mailbox.push(message());
+    assert.equal(mailbox.roomFor(message()), PushResult.MAILBOX_FULL);
+    assert.equal(mailbox.waiting, 1);
   });
 
   test("gives each mailbox an id of its own, the same for each connection", () => {
@@ -297,11 +356,7 @@ export function mailboxSuite(
 
   test("hands the receipt's counter out with what is stored", () => {
     const { mailbox } = mailboxOf();
-    const receipt = new ReceiptCounter(
-      { device: DEVICE, account: "alice" as AccountName },
-      new Uint8Array(16),
-      new Set(),
-    );
+    const receipt = receiptCounter();
     mailbox.push(message({ receipt }));
     mailbox.push(message());
     mailbox.open();
@@ -316,6 +371,14 @@ export function mailboxSuite(
     assert.ok(gapDelivery(GROUP, { epoch: 3, atMs: 0 }).size < 64);
     assert.equal(gapDelivery(GROUP, { epoch: 3, atMs: 0 }).group, GROUP);
   });
+}
+
+function receiptCounter(): ReceiptCounter {
+  return new ReceiptCounter(
+    { device: DEVICE, account: "alice" as AccountName },
+    new Uint8Array(16),
+    new Set(),
+  );
 }
 
 function stateOf(mailbox: Mailbox): Omit<MailboxState, "id"> {

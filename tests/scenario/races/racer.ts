@@ -192,6 +192,7 @@ export class Racer {
         forgetSenders(writer, group);
         return parts.outbox.unseal(writer, group);
       },
+      cameBack: (group) => parts.outbox.sendAgain(group),
       relay() {
         if (!context.online) throw new AronaError("CLOSED", "Cannot do that: not connected to the relay");
         return parts.api!;
@@ -235,9 +236,9 @@ export class Racer {
     const connection = await connectSecure({ transport: line.near, crypto, clock, document });
     const ready = Promise.withResolvers<void>();
     ready.promise.catch(() => {});
-    const inOrder = async (action: () => Promise<void>) => {
+    const inOrder = async <T>(action: () => Promise<T>) => {
       await ready.promise;
-      await action();
+      return await action();
     };
     const { certificate, publicKey, privateKey } = context.device.keys[MANDATORY_SUITE];
     try {
