@@ -66,6 +66,7 @@ import {
   renewCertificates,
   safetyNumber,
 } from "./identity/mod.ts";
+import { forgetReturns } from "./key_packages.ts";
 import { Inbox } from "./inbox.ts";
 import { Membership } from "./membership.ts";
 import { Outbox, type OutboxSession, type Sending } from "./outbox.ts";
@@ -792,6 +793,7 @@ export class AronaClient implements ChatClient {
       writer.delete("profile", "logins");
       if (!stale) return;
       writer.put("profile", "healing", utf8("yes"));
+      forgetReturns(writer);
       report = this.#inbox.restored(writer);
     });
     report();

@@ -1,9 +1,13 @@
 /** This device's own KeyPackages: made here, their private halves kept until a Welcome uses them up. */
 
-import { AronaError, ByteReader, ByteWriter, toHex } from "../proto/mod.ts";
+import { AronaError, ByteReader, ByteWriter, fromUtf8, type GroupId, toHex, utf8 } from "../proto/mod.ts";
 import type { ClientContext } from "./context.ts";
 import type { SuiteId } from "./groups/mod.ts";
+import { LAST_RESORT_RENEWAL_MS } from "./limits.ts";
 import type { Store, StoreWriter } from "./store/mod.ts";
+
+/** Before a group's id, where it is kept with which KeyPackage this device asks to return. */
+const RETURN = "return ";
 
 /** A KeyPackage with its private half. */
 export interface StoredKeyPackage {
@@ -32,6 +36,31 @@ export async function makeKeyPackages(
     for (const keyPackage of made) writer.put("key_packages", keyPackage.id, encode(keyPackage));
   });
   return made;
+}
+
+/**
+ * The KeyPackage by which this device asks for another leaf in a group: the same one until a Welcome has used it up, or it is old.
+ */
+export async function returnKeyPackage(
+  context: ClientContext,
+  { group, suite }: { group: GroupId; suite: SuiteId },
+): Promise<StoredKeyPackage> {
+  const { store, clock } = context;
+  const place = `${RETURN}${group}`;
+  const [id, madeAtMs] = fromUtf8(store.get("profile", place) ?? new Uint8Array()).split(" ");
+  const known = storedKeyPackages(store).find((one) => one.id === id && one.suite === suite);
+  if (known !== undefined && clock.now() - Number(madeAtMs) < LAST_RESORT_RENEWAL_MS) return known;
+  const [made] = await makeKeyPackages(context, { suite, count: 1, lastResort: false });
+  store.write((writer) => {
+    writer.put("profile", place, utf8(`${made.id} ${clock.now()}`));
+    if (known !== undefined) writer.delete("key_packages", known.id);
+  });
+  return made;
+}
+
+/** These files are an older copy: what they would ask with may have been used up since. */
+export function forgetReturns(writer: StoreWriter): void {
+  for (const { id } of writer.all("profile")) if (id.startsWith(RETURN)) writer.delete("profile", id);
 }
 
 /** All of them. @throws {AronaError} `CORRUPT_STORE` */

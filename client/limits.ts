@@ -17,7 +17,7 @@ export const SLEPT_AFTER_MS = 2_000;
 /** How often the clocks and the network addresses are looked at. */
 export const SURROUNDINGS_CHECK_MS = 3_000;
 /** Deliveries that the relay has announced are waited for as long as some come, and no longer than this without any. */
-export const DELIVERY_WAIT_MS = 5_000;
+export const DELIVERY_WAIT_MS = 10_000;
 /** Deliveries are acknowledged after so many, or after so long. */
 export const ACK_EVERY = 16;
 export const ACK_AFTER_MS = 100;
@@ -42,7 +42,7 @@ export const CONFLICT_PAUSE_MS = 40;
 /** How long the winner's commit may take to arrive before it is asked for. */
 export const FOLLOW_WAIT_MS = 5_000;
 /** How long others have to refuse a commit too, before who alone cannot follow it comes in anew. */
-export const REFUSED_WAIT_MS = 5_000;
+export const REFUSED_WAIT_MS = 4_000;
 /** Unused KeyPackages kept on the relay, by suite, and the number under which more are published. */
 export const KEY_PACKAGES_WANTED = { 0x0052: 12, 0x0051: 4 } as const;
 export const KEY_PACKAGES_LOW = { 0x0052: 6, 0x0051: 2 } as const;

@@ -31,7 +31,7 @@ import {
   type SuiteId,
   suiteName,
 } from "./groups/mod.ts";
-import { makeKeyPackages } from "./key_packages.ts";
+import { makeKeyPackages, returnKeyPackage } from "./key_packages.ts";
 import {
   CONFLICT_PAUSE_MS,
   FOLLOW_WAIT_MS,
@@ -58,6 +58,8 @@ type Decide = (
 export class Membership {
   readonly #joined = new Map<GroupId, Set<() => void>>();
   readonly #joins = new Map<ChannelName, Promise<Conversation>>();
+  /** Devices that another leaf is being made for, by group and device. */
+  readonly #replacing = new Set<string>();
 
   constructor(
     private readonly context: ClientContext,
@@ -251,6 +253,9 @@ export class Membership {
     conversation: Conversation,
     request: { device: DeviceId; keyPackage: Uint8Array; statement: Uint8Array },
   ): void {
+    const key = `${conversation.id} ${request.device}`;
+    if (this.#replacing.has(key)) return; // it asks once more, and needs one only
+    this.#replacing.add(key);
     this.context.background(async () => {
       try {
         await this.change(conversation, (group) => {
@@ -260,6 +265,8 @@ export class Membership {
       } catch (error) {
         // A statement or a KeyPackage that does not hold is the other device's own business; the relay asks somebody else.
         if (!isAronaError(error, "POLICY", "BAD_MLS", "BAD_CERTIFICATE", "TOO_LARGE")) throw error;
+      } finally {
+        this.#replacing.delete(key);
       }
     });
   }
@@ -311,11 +318,7 @@ export class Membership {
     const listed = (await context.relay().groups()).find((entry) => entry.group === id);
     const suite = SUITE_IDS.find((known) => known === listed?.suite);
     if (listed === undefined || suite === undefined) return false;
-    const [{ publicBytes: keyPackage }] = await makeKeyPackages(context, {
-      suite,
-      count: 1,
-      lastResort: false,
-    });
+    const { publicBytes: keyPackage } = await returnKeyPackage(context, { group: id, suite });
     const { epoch } = listed;
     const statement = await context.engine.returnStatement(context.device, {
       suite,
@@ -323,7 +326,7 @@ export class Membership {
       epoch,
       keyPackage,
     });
-    const others = await context.relay().askToReturn(id, { keyPackage, statement });
+    const others = await this.#patiently(() => context.relay().askToReturn(id, { keyPackage, statement }));
     if (others > 0) return true;
     await context.relay().part(id); // nobody has its keys any more
     return false;
@@ -702,6 +705,19 @@ export class Membership {
     for (const { account, fingerprint, device } of before.members) {
       if (!is.has(device)) {
         context.emit({ type: "MemberLeft", ...ref, account, fingerprint, by: context.account });
+      }
+    }
+  }
+
+  /** Asks again after the pause that the relay wants. */
+  async #patiently<T>(ask: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await ask();
+      } catch (error) {
+        const pauseMs = isAronaError(error, "RATE_LIMITED") ? error.details?.retryAfterMs : undefined;
+        if (typeof pauseMs !== "number") throw error;
+        await sleep(this.context.clock, pauseMs, this.context.stopped);
       }
     }
   }

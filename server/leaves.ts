@@ -15,7 +15,12 @@ export async function part(
 ): Promise<Answer> {
   const { group, statement } = request;
   const valid = statement === null ||
-    await isStatementSound(services, caller, { kind: "leave", group, bytes: statement });
+    await isStatementSound(services, caller, {
+      kind: "leave",
+      group,
+      suite: services.groups.find(group)?.head.suite,
+      bytes: statement,
+    });
   if (!valid) throw new AronaError("BAD_REQUEST", "Cannot leave the group: the leave statement is not valid");
   // Looked up after the wait: the group may have changed meanwhile.
   const state = services.groups.find(group);

@@ -51,6 +51,9 @@ export const REQUESTS_PER_SECOND = 50;
 export const REQUEST_BURST = 400;
 /** KeyPackage claims of an account: in a minute, all at once if it likes. */
 export const CLAIMS_PER_MINUTE = 60;
+/** How often a device may ask for a new leaf in a group: so often at once, and once more in so long. */
+export const RETURN_BURST = 8;
+export const RETURN_INTERVAL_MS = 10_000;
 /** Accounts whose rates are remembered; a full bucket is forgotten first. */
 export const MAX_RATE_ENTRIES = 65_536;
 /** So many refusals for the rate in a row close the connection. */

@@ -42,13 +42,17 @@ export function refuseCommit(services: Services, caller: Caller, request: Refuse
     return { answer: { fields: { epoch: state.epoch } }, announce: () => {} };
   }
   const leavers = [...state.leavers.keys()];
+  const before = [...state.members.values()];
   // Keeping somebody out is an admin's decision.
   groups.takeBack(state, epoch, { ban: byAdmin });
   leaves.settled(state, leavers.filter((device) => !state.leavers.has(device)));
   return {
     answer: { fields: { epoch } },
     announce() {
-      for (const { listener } of state.members.values()) listener?.event({ type: "reopened", group, epoch });
+      // Whoever had come in by the commit is to know that it is out again.
+      for (const { listener } of new Set([...before, ...state.members.values()])) {
+        listener?.event({ type: "reopened", group, epoch });
+      }
       leaves.memberConnected(state); // leavers have come back that the commit had removed
     },
   };

@@ -28,6 +28,8 @@ import {
   DRAIN_TIMEOUT_MS,
   MAILBOX_LIFETIME_MS,
   MAINTENANCE_INTERVAL_MS,
+  RETURN_BURST,
+  RETURN_INTERVAL_MS,
   SWEEP_INTERVAL_MS,
 } from "./limits.ts";
 import type { RelayLog, RelayLogEvent } from "./log.ts";
@@ -413,6 +415,7 @@ function createServices(
       messages: limiter(limits.messagesPerSecond, limits.messageBurst),
       requests: limiter(limits.requestsPerSecond, limits.requestBurst),
       claims: limiter(limits.claimsPerMinute / 60, limits.claimsPerMinute),
+      returns: limiter(1_000 / RETURN_INTERVAL_MS, RETURN_BURST),
     },
     counters,
   };

@@ -15,7 +15,7 @@ export interface Returner {
 /**
  * Answers `return`.
  *
- * @throws {AronaError} `BAD_REQUEST` for a statement that is not the caller's, `FORBIDDEN` for anybody but a member or in a channel,
+ * @throws {AronaError} `RATE_LIMITED`; `BAD_REQUEST` for a statement that is not the caller's, `FORBIDDEN` for anybody but a member or in a channel,
  * which is joined from outside
  */
 export async function askToReturn(
@@ -24,7 +24,12 @@ export async function askToReturn(
   request: { group: GroupId; keyPackage: Uint8Array; statement: Uint8Array },
 ): Promise<Answer> {
   const { group, keyPackage, statement } = request;
-  if (!await isStatementSound(services, caller, { kind: "return", group, bytes: statement })) {
+  const retryAfterMs = services.rates.returns.take(`${group} ${caller.device}`);
+  if (retryAfterMs > 0) {
+    throw new AronaError("RATE_LIMITED", "Cannot ask for the return so often", { details: { retryAfterMs } });
+  }
+  const suite = services.groups.find(group)?.head.suite;
+  if (!await isStatementSound(services, caller, { kind: "return", group, suite, bytes: statement })) {
     throw new AronaError("BAD_REQUEST", "Cannot return to the group: the statement is not valid");
   }
   // Looked up after the wait: the group may have changed meanwhile.

@@ -34,6 +34,8 @@ export interface Services {
     readonly messages: RateLimiter;
     readonly requests: RateLimiter;
     readonly claims: RateLimiter;
+    /** Of one device in one group. */
+    readonly returns: RateLimiter;
   };
   readonly counters: RelayCounters;
 }

@@ -8,6 +8,7 @@ import { decodeOutboxRow } from "../../client/outbox_row.ts";
 import { MemoryMailboxStore } from "../../server/mod.ts";
 import { copyStore } from "../helpers/copy_store.ts";
 import { DeafLine } from "../helpers/deaf_line.ts";
+import { quickClock } from "../helpers/quick_clock.ts";
 import { inWorld, type Person, type World } from "../helpers/world.ts";
 
 Deno.test("a message is waiting, accepted, delivered and read, in this order, and its history says which", () =>
@@ -168,18 +169,12 @@ Deno.test("what is sent at login does not overtake what waited in the mailbox, h
       await alice.client.renewKeys(plans);
     }
     slow.isOn = true;
-    const clock = new FakeClock(Date.now() + SELF_UPDATE_AFTER_MS); // bob's keys are due for renewal too
+    // Whoever waits for something that is on its way gives up at once; and bob's keys are due for renewal too.
+    const clock = quickClock([FOLLOW_WAIT_MS], { aheadMs: SELF_UPDATE_AFTER_MS });
     const again = await world.person("bob", { store: bob.store, crypto, clock, connect: false });
     const mine = again.client.send(again.client.find("plans"), "written offline");
     await again.client.connect();
-    // Whoever waits here for something that is on its way gives up waiting, again and again.
-    let isOver = false;
-    const done = mine.accepted.then(() => isOver = true);
-    while (!isOver) {
-      clock.advance(FOLLOW_WAIT_MS);
-      await turn();
-    }
-    await done;
+    await mine.accepted;
     await again.client.caughtUp();
     await alice.hears("written offline");
     const shown = again.client.history(again.client.find("plans"), { limit: 100 }).map(({ message }) =>

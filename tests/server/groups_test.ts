@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import {
+  decodeStatement,
   DeliveryKind,
   type DeviceId,
   encodeStatement,
@@ -18,6 +19,7 @@ import {
   MemoryRelayStore,
   openSqliteRelayStore,
 } from "../../server/mod.ts";
+import { RETURN_BURST, RETURN_INTERVAL_MS } from "../../server/limits.ts";
 import type { RawClient } from "./raw_client.ts";
 import { codeOf, commit, memberCommit, SUITE, TestRelay } from "./test_relay.ts";
 
@@ -97,10 +99,15 @@ Deno.test("an outsider can neither commit, send, sync, look nor list members", a
     ask(mallory, { op: "info", group }),
     ask(mallory, { op: "members", group }),
     ask(mallory, { op: "reset", group }),
-    mallory.request(FrameType.PART, { group }, [Uint8Array.of(1, ...new Uint8Array(32 + 3_309))]),
     mallory.send(relay.randomGroup(), { epoch: 1 }),
   ];
   for (const attempt of tries) assert.equal(await codeOf(attempt), "FORBIDDEN");
+  for (const length of [2_420, 3_309]) {
+    const part = mallory.request(FrameType.PART, { group }, [
+      Uint8Array.of(1, ...new Uint8Array(32 + length)),
+    ]);
+    assert.equal(await codeOf(part), "BAD_REQUEST", "no statement of a leaf in this suite");
+  }
 });
 
 Deno.test("only an admin removes others, changes admins or bans", async () => {
@@ -559,6 +566,25 @@ Deno.test("a member that connects later is asked about returning devices too, an
     await codeOf(ask(back, { op: "return", group: channel }, [keyPackage, statement])),
     "FORBIDDEN",
   );
+});
+
+Deno.test("a device that asks for a new leaf again and again has to wait, and only its latest request is passed on", async () => {
+  await using relay = await TestRelay.start();
+  const [alice, bob] = [await relay.connect("alice"), await relay.connect("bob")];
+  const group = await relay.group(alice, bob);
+  const keyPackage = new Uint8Array(100);
+  const statement = await returnStatement(relay, bob, { group, keyPackage });
+  const again = () => codeOf(ask(bob, { op: "return", group }, [keyPackage, statement]));
+  for (let i = 0; i < RETURN_BURST; i++) assert.equal(await again(), "OK");
+  assert.equal(await again(), "RATE_LIMITED");
+  relay.clock.advance(RETURN_INTERVAL_MS);
+  assert.equal(await again(), "OK");
+  assert.equal(await again(), "RATE_LIMITED");
+  // A signature that only members could judge is none in this suite.
+  const other = [...encodeStatement({ ...decodeStatement(statement), signature: new Uint8Array(3_309) })];
+  relay.clock.advance(RETURN_INTERVAL_MS);
+  const unjudged = ask(bob, { op: "return", group }, [keyPackage, Uint8Array.from(other)]);
+  assert.equal(await codeOf(unjudged), "BAD_REQUEST");
 });
 
 Deno.test("new KeyPackages can take the place of all unused ones", async () => {

@@ -64,7 +64,7 @@ for (const kind of ["memory", "SQLite file"]) {
         "FORBIDDEN",
         "banned",
       );
-      assert.equal(malloryAgain.events.waiting, 0);
+      assert.deepEqual((await malloryAgain.events.next()).fields, { type: "reopened", group, epoch: 1 });
       assert.equal(await commit(bobAgain, group, { epoch: 1, channel: true }), 2);
       await aliceAgain.deliveries.next();
       await after.stop();
@@ -175,6 +175,21 @@ Deno.test("while no admin is there, most of who is there have a member's commit 
   assert.equal(await refuse(relay, bob, { group, epoch: 1, bytes: second }), 2, "one of three");
   assert.equal(await refuse(relay, bob, { group, epoch: 1, bytes: second }), 2, "once is once");
   assert.equal(await commit(carol, group, { epoch: 2 }), 3, "she could follow, and it stands");
+});
+
+Deno.test("who has come in by a commit that is taken back hears that it is out again", async () => {
+  await using relay = await TestRelay.start();
+  const [alice, bob, carol] = [
+    await relay.connect("alice"),
+    await relay.connect("bob"),
+    await relay.connect("carol"),
+  ];
+  const channel = await relay.channel("#general", alice, bob);
+  const bytes = externalCommit(carol.device, channel, 1);
+  assert.equal(await commit(carol, channel, { epoch: 1, external: true, bytes }), 2);
+  assert.equal(await refuse(relay, alice, { group: channel, epoch: 1, bytes }), 1);
+  assert.deepEqual((await carol.events.next()).fields, { type: "reopened", group: channel, epoch: 1 });
+  assert.equal(await codeOf(ask(carol, { op: "sync", group: channel, epoch: 2 })), "FORBIDDEN");
 });
 
 Deno.test("what an admin has committed is for admins to take back", async () => {
