@@ -202,6 +202,7 @@ export class AronaClient implements ChatClient {
         forgetSenders(writer, group);
         return this.#outbox.unseal(writer, group);
       },
+      goesOn: (lost, as) => this.#outbox.move(lost.id, as),
       cameBack: (group) => this.#outbox.sendAgain(group),
       relay: () => this.#connectedApi(),
       get online() {

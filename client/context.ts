@@ -26,6 +26,8 @@ export interface ClientContext {
    * @returns call it once the transaction stands
    */
   entered(writer: StoreWriter, group: GroupId): () => void;
+  /** A conversation that nobody has the state of any more goes on as another one: what waits in it goes out there. */
+  goesOn(lost: Conversation, as: Conversation): void;
   /** Somebody's device has come into a conversation anew: what it could not open before is sent once more. */
   cameBack(group: GroupId): void;
   /** The relay, while connected. @throws {AronaError} `CLOSED` */

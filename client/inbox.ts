@@ -116,7 +116,14 @@ export class Inbox {
       this.membership().replenishKeyPackages(fields);
     } else if (fields.type === "dropped") {
       const conversation = this.context.conversations.get(parseGroupId(fields.group));
+      if (conversation?.participation === "stuck") {
+        // Nobody had its state any more: a direct message goes on by a new one's Welcome, a group by an invitation.
+        return conversation.group.kind === "dm" ? Promise.resolve() : this.removed(conversation);
+      }
       if (conversation) this.context.background(() => this.synchronize(conversation));
+    } else if (fields.type === "lost") {
+      const group = parseGroupId(fields.group);
+      this.context.background(() => this.membership().makeAnew(group));
     } else if (fields.type === "reopened") {
       const conversation = this.context.conversations.get(parseGroupId(fields.group));
       if (conversation === undefined) return Promise.resolve();
@@ -394,7 +401,7 @@ export class Inbox {
     conversation.renewedAtMs = context.clock.now();
     // One direct message with a person: the older one was left or forgotten by the other side.
     const replaced = [...context.conversations.values()].filter((other) =>
-      group.kind === "dm" && other.peer === peer && other.participation === "member" && other.id !== id
+      group.kind === "dm" && other.peer === peer && other.isOpen && other.id !== id
     );
     for (const other of replaced) other.participation = "left";
     let afterwards = () => {};
@@ -408,6 +415,7 @@ export class Inbox {
     });
     context.conversations.set(id, conversation);
     afterwards();
+    for (const other of replaced) context.goesOn(other, conversation);
     const by = context.contacts.nameOf(inviter);
     context.emit({ type: "GroupCreated", ...conversation.ref, by, suite: suiteName(group.suite) });
     this.membership().noteJoined(conversation);

@@ -58,6 +58,7 @@ type Decide = (
 export class Membership {
   readonly #joined = new Map<GroupId, Set<() => void>>();
   readonly #joins = new Map<ChannelName, Promise<Conversation>>();
+  readonly #returns = new Map<GroupId, Promise<boolean>>();
   /** Devices that another leaf is being made for, by group and device. */
   readonly #replacing = new Set<string>();
 
@@ -312,8 +313,50 @@ export class Membership {
     }
   }
 
+  /**
+   * Makes a group anew whose members have all lost its state, under its name and with those whom this device knows in it. Nobody else is
+   * let in, whatever the relay says, and only where that is this device's to do.
+   */
+  async makeAnew(id: GroupId): Promise<void> {
+    const { context } = this;
+    const lost = context.conversations.get(id);
+    if (lost?.participation !== "stuck") return;
+    const { kind, name, suite, members, self } = lost.group;
+    if (kind === "channel" || (kind === "group" && !self.admin) || (kind === "dm" && lost.peer === null)) {
+      return;
+    }
+    await context.relay().resetGroup(id);
+    const conversation = kind === "dm"
+      ? await this.openDirect(lost.peer as AccountName, suite)
+      : await this.createGroup(name, suite);
+    const others = members.filter((member) => kind === "group" && member.fingerprint !== context.fingerprint);
+    for (const account of new Set(others.map((member) => member.account))) {
+      try {
+        await this.#addAccount(conversation, account);
+      } catch (error) {
+        // Who cannot be added now is asked for by whoever wants him.
+        if (!isAronaError(error) || error.code === "CLOSED" || error.code === "TIMEOUT") throw error;
+        context.emit({ type: "Fault", code: error.code, reason: error.message });
+      }
+    }
+    await lost.mutex.run(() => {
+      context.goesOn(lost, conversation);
+      lost.participation = "left";
+      context.store.write((writer) => lost.save(context.engine, writer));
+    });
+    context.emit({ type: "GroupLeft", ...lost.ref, reason: "left" });
+  }
+
   /** @returns false where the relay does not have this device in the group, or nobody else is left in it */
-  async #askToReturn(id: GroupId): Promise<boolean> {
+  #askToReturn(id: GroupId): Promise<boolean> {
+    const running = this.#returns.get(id);
+    if (running !== undefined) return running;
+    const asking = this.#ask(id).finally(() => this.#returns.delete(id));
+    this.#returns.set(id, asking);
+    return asking;
+  }
+
+  async #ask(id: GroupId): Promise<boolean> {
     const { context } = this;
     const listed = (await context.relay().groups()).find((entry) => entry.group === id);
     const suite = SUITE_IDS.find((known) => known === listed?.suite);
@@ -326,7 +369,10 @@ export class Membership {
       epoch,
       keyPackage,
     });
-    const others = await this.#patiently(() => context.relay().askToReturn(id, { keyPackage, statement }));
+    const { others, anew } = await this.#patiently(() =>
+      context.relay().askToReturn(id, { keyPackage, statement })
+    );
+    if (anew) await this.makeAnew(id);
     if (others > 0) return true;
     await context.relay().part(id); // nobody has its keys any more
     return false;
@@ -580,7 +626,7 @@ export class Membership {
   /** Takes a direct message for over that the other side no longer has. */
   async #forgetDirect(conversation: Conversation): Promise<void> {
     const { context } = this;
-    await context.relay().resetDirect(conversation.id).catch((error) => {
+    await context.relay().resetGroup(conversation.id).catch((error) => {
       if (!isAronaError(error, "NOT_FOUND", "FORBIDDEN")) throw error;
     });
     conversation.participation = "left";
@@ -657,7 +703,7 @@ export class Membership {
     if (waiters.size === 0) this.#joined.delete(id);
     const conversation = there();
     if (conversation !== undefined) return conversation;
-    await context.relay().resetDirect(id); // its creator never finished it, or this device lost it
+    await context.relay().resetGroup(id); // its creator never finished it, or this device lost it
     return await this.openDirect(options.account, options.suite);
   }
 

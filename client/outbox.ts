@@ -20,7 +20,7 @@ import {
 } from "../proto/mod.ts";
 import { type ClientContext, randomId } from "./context.ts";
 import type { Conversation } from "./conversation.ts";
-import { type Content, encodeContent } from "./groups/mod.ts";
+import { type Content, decodeContent, encodeContent } from "./groups/mod.ts";
 import { advanceState, type MessageState } from "./history.ts";
 import { applyContent } from "./inbox.ts";
 import { MAX_OUTBOX_MESSAGES, MAX_UNDELIVERED_MESSAGES, OUTBOX_LIFETIME_MS } from "./limits.ts";
@@ -183,6 +183,24 @@ export class Outbox {
     if (everywhere) this.#drop(row);
     else if (again) this.#pump(conversation);
     return Promise.resolve();
+  }
+
+  /** What nobody has of the conversation `from` goes out in another one. */
+  move(from: GroupId, to: Conversation): void {
+    const { context } = this;
+    const rows = this.#rows.filter((row) => row.group === from && row.reached === 0);
+    const change = { group: to.id, sealed: null, acceptedBoot: null, lost: false };
+    const reports: (() => void)[] = [];
+    context.store.write((writer) => {
+      for (const row of rows) {
+        writer.put("outbox", row.id, encodeOutboxRow({ ...row, ...change }));
+        const content = decodeContent(row.content);
+        reports.push(applyContent(context, to, { writer, content, sender: to.group.self }));
+      }
+    });
+    for (const row of rows) Object.assign(row, change);
+    for (const report of reports) report();
+    this.#pump(to);
   }
 
   /** A device has come into a conversation anew: what some device could not open goes out once more. */

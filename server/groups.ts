@@ -3,6 +3,7 @@
 import { AronaError, type ChannelName, type GroupId, toHex } from "../proto/mod.ts";
 import { isBanned } from "./commit_rules.ts";
 import type { GroupState } from "./group_directory.ts";
+import { isLost } from "./returns.ts";
 import { MAX_GROUPS, MAX_GROUPS_PER_ACCOUNT, MAX_LISTED_CHANNELS } from "./limits.ts";
 import type { CreateRequest } from "./schema.ts";
 import type { Answer, Caller, Services } from "./services.ts";
@@ -122,12 +123,14 @@ export function listMembers(services: Services, caller: Caller, group: GroupId):
   return { fields: { members } };
 }
 
-/** Answers `reset`: either identity of a dm may have it forgotten. */
-export function resetDirectMessage(services: Services, caller: Caller, group: GroupId): Answer {
+/** Answers `reset`: either identity of a dm may have it forgotten, an admin a group whose devices have all lost its state. */
+export function resetGroup(services: Services, caller: Caller, group: GroupId): Answer {
   const state = services.groups.find(group);
-  const { kind, creator, peer } = state?.head ?? {};
-  if (state === null || kind !== "dm" || (caller.account !== creator && caller.account !== peer)) {
-    throw new AronaError("FORBIDDEN", "Cannot reset the direct message: not one of its two accounts");
+  if (state === null || !mayReset(state, caller)) {
+    throw new AronaError(
+      "FORBIDDEN",
+      "Cannot reset the group: it is no direct message of this account, and not lost",
+    );
   }
   const others = [...state.members.values()].filter(({ device }) => device !== caller.device);
   services.leaves.forgetGroup(state);
@@ -135,6 +138,12 @@ export function resetDirectMessage(services: Services, caller: Caller, group: Gr
   services.groups.delete(state);
   for (const { listener } of others) listener?.event({ type: "dropped", group });
   return { fields: {} };
+}
+
+function mayReset(state: GroupState, { account, device }: Caller): boolean {
+  const { kind, creator, peer } = state.head;
+  if (kind === "dm") return account === creator || account === peer;
+  return kind === "group" && state.members.has(device) && state.isAdmin(account) && isLost(state);
 }
 
 /** @throws {AronaError} `FORBIDDEN` for anybody but a member, whether or not the group exists */

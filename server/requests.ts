@@ -9,7 +9,7 @@ import {
   listChannels,
   listGroups,
   listMembers,
-  resetDirectMessage,
+  resetGroup,
   syncGroup,
 } from "./groups.ts";
 import { claimKeys, lookupAccount, publishKeys } from "./keys.ts";
@@ -82,7 +82,7 @@ export function handleRequest(
     case "group.members":
       return { answer: listMembers(services, caller, request.group) };
     case "group.reset":
-      return { answer: resetDirectMessage(services, caller, request.group) };
+      return { answer: resetGroup(services, caller, request.group) };
   }
 }
 

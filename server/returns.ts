@@ -1,6 +1,7 @@
 /** GROUP `return`: a device has lost its state of a group; a member is asked to give it a new leaf. */
 
 import { AronaError, type Clock, type DeviceId, type GroupId } from "../proto/mod.ts";
+import type { Recipient } from "./bus.ts";
 import { Errands } from "./errands.ts";
 import type { GroupState } from "./group_directory.ts";
 import type { Answer, Caller, Services } from "./services.ts";
@@ -41,7 +42,26 @@ export async function askToReturn(
     );
   }
   services.returns.ask(state, caller.device, { keyPackage, statement });
-  return { fields: { others: state.members.size - 1 } };
+  const others = state.members.size - 1;
+  if (others === 0 || !isLost(state)) return { fields: { others, anew: false } };
+  const maker = whoMakesAnew(state, caller.device);
+  if (maker?.device === caller.device) return { fields: { others, anew: true } };
+  maker?.listener?.event({ type: "lost", group });
+  return { fields: { others, anew: false } };
+}
+
+/** Whether every device in the group waits for a new leaf: nobody can give one. */
+export function isLost(state: GroupState): boolean {
+  return [...state.members.keys()].every((device) => state.returners.has(device));
+}
+
+/** Who makes a lost group anew: in a direct message whoever found that out; in a group an admin that is connected, the same one first. */
+function whoMakesAnew(state: GroupState, finder: DeviceId): Recipient | undefined {
+  const found = state.members.get(finder)!;
+  if (state.head.kind === "dm" || state.isAdmin(found.account)) return found;
+  return [...state.members.values()].find(({ account, listener }) =>
+    listener !== null && state.isAdmin(account)
+  );
 }
 
 /** Looks for members that give devices new leaves. In memory only: a device asks again when it connects again. */

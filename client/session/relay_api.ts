@@ -233,7 +233,8 @@ export class RelayApi {
     }));
   }
 
-  async resetDirect(group: GroupId): Promise<void> {
+  /** Has a direct message forgotten, or a group that nobody has the state of any more. */
+  async resetGroup(group: GroupId): Promise<void> {
     await this.link.request(FrameType.GROUP, { op: "reset", group });
   }
 
@@ -242,15 +243,19 @@ export class RelayApi {
     await this.link.request(FrameType.PART, { group }, { blobs: statement === undefined ? [] : [statement] });
   }
 
-  /** Asks the other members for a new leaf. @returns how many other devices there are */
+  /**
+   * Asks the other members for a new leaf.
+   *
+   * @returns how many other devices there are, and whether they have all lost their state too and this device is to make the group anew
+   */
   async askToReturn(
     group: GroupId,
     request: { keyPackage: Uint8Array; statement: Uint8Array },
-  ): Promise<number> {
+  ): Promise<{ others: number; anew: boolean }> {
     const { fields } = await this.link.request(FrameType.GROUP, { op: "return", group }, {
       blobs: [request.keyPackage, request.statement],
     });
-    return number(fields, "others");
+    return { others: number(fields, "others"), anew: fields.anew === true };
   }
 
   /** The newest commit does not verify, and the relay is to take it back. @returns the group's epoch: the one before it where it has */

@@ -55,6 +55,7 @@ export function createClient({ peer: { device }, group }: Seat) {
     conversations: new Map([[group.id, new Conversation(group, null)]]),
     entered: () => () => {},
     cameBack: () => {},
+    goesOn: () => {},
     relay: () => relay,
     stopped: new AbortController().signal,
     background: (task) => void tasks.add(task().catch(lost)),

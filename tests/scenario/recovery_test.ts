@@ -350,6 +350,69 @@ Deno.test("a device that cannot follow a change because it went another way befo
   }, { store: forking });
 });
 
+Deno.test("a group whose members have all lost its state is made anew by an admin, and what waited goes out there", () =>
+  inWorld(async (world) => {
+    const [alice, bob, carol] = await people(world, "alice", "bob", "carol");
+    const plans = await alice.client.createGroup("plans");
+    for (const name of ["bob", "carol"]) await alice.client.invite(plans, name);
+    for (const person of [bob, carol]) await person.has("plans");
+    await carol.until("to see all", () => carol.client.find("plans").group.members.length === 3);
+    await alice.says(plans, "before");
+    for (const person of [bob, carol]) await person.hears("before");
+    const copies = await allRestored(world, [alice, bob, carol]);
+    const restored: Person[] = [];
+    for (const [i, name] of ["alice", "carol", "bob"].entries()) {
+      restored.push(await world.person(name, { store: copies.get(name) }));
+      if (i > 0) continue;
+      void restored[0].client.send(restored[0].client.find("plans"), "while it was lost").accepted;
+    }
+    for (const person of restored) {
+      const { id } = await person.has("plans");
+      assert.notEqual(id, plans.id);
+      await person.hears("while it was lost");
+      await person.until("the old one to be over", () => person.of("GroupLeft").length > 0);
+      assert.equal(person.client.find("plans").id, id);
+    }
+    await restored[0].until("to see all", () => restored[0].client.find("plans").group.members.length === 3);
+    await restored[1].says(restored[1].client.find("plans"), "here we are");
+    for (const person of restored) await person.hears("here we are");
+    sameState(restored, "plans");
+  }));
+
+Deno.test("a direct message whose sides have both lost its state goes on as a new one, and what waited goes out there", () =>
+  inWorld(async (world) => {
+    const [alice, bob] = await people(world, "alice", "bob");
+    const direct = await alice.client.openDirect("bob");
+    await alice.says(direct, "before");
+    await bob.hears("before");
+    const copies = await allRestored(world, [alice, bob]);
+    const first = await world.person("alice", { store: copies.get("alice"), connect: false });
+    const second = await world.person("bob", { store: copies.get("bob"), connect: false });
+    const sending = [
+      first.client.send(first.client.find("@bob"), "from alice"),
+      second.client.send(second.client.find("@alice"), "from bob"),
+    ];
+    await first.client.connect();
+    await second.client.connect();
+    await Promise.all(sending.map(({ accepted }) => accepted));
+    for (const person of [first, second]) {
+      await person.hears("from alice");
+      await person.hears("from bob");
+    }
+    assert.deepEqual([...first.of("MsgFailed"), ...second.of("MsgFailed")], []);
+    assert.notEqual(first.client.find("@bob").id, direct.id);
+    assert.equal(first.client.find("@bob").id, second.client.find("@alice").id);
+  }));
+
+/** Copies of everybody's profile, which they have all used once more since, so that the copies count as older ones. */
+async function allRestored(world: World, everybody: readonly Person[]): Promise<Map<string, Store>> {
+  const copies = new Map<string, Store>();
+  for (const person of everybody) await person.client.close();
+  for (const { name, store } of everybody) copies.set(name, copyStore(store));
+  for (const person of everybody) await (await world.restart(person)).client.close();
+  return copies;
+}
+
 /** Crypto by which a device cannot open what is encapsulated to it while it is on, nor later what it could not open then. */
 class Spoiler {
   isOn = false;

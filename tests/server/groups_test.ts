@@ -568,6 +568,27 @@ Deno.test("a member that connects later is asked about returning devices too, an
   );
 });
 
+Deno.test("a group whose devices all wait for their return is an admin's to make anew, and nobody else's to forget", async () => {
+  await using relay = await TestRelay.start();
+  const [alice, bob] = [await relay.connect("alice"), await relay.connect("bob")];
+  const group = await relay.group(alice, bob);
+  const keyPackage = new Uint8Array(100);
+  const asks = async (client: RawClient) => {
+    const statement = await returnStatement(relay, client, { group, keyPackage });
+    return (await ask(client, { op: "return", group }, [keyPackage, statement])).fields.anew;
+  };
+  assert.equal(await codeOf(ask(alice, { op: "reset", group })), "FORBIDDEN");
+  assert.equal(await asks(alice), false, "bob may have its state");
+  assert.equal(await codeOf(ask(alice, { op: "reset", group })), "FORBIDDEN");
+  assert.equal(await asks(bob), false, "bob is no admin");
+  const [asked, lost] = await alice.events.take(2);
+  assert.deepEqual([asked.fields.type, lost.fields], ["return", { type: "lost", group }]);
+  assert.equal(await asks(alice), true);
+  assert.equal(await codeOf(ask(bob, { op: "reset", group })), "FORBIDDEN");
+  assert.equal(await codeOf(ask(alice, { op: "reset", group })), "OK");
+  while ((await bob.events.next()).fields.type !== "dropped");
+});
+
 Deno.test("a device that asks for a new leaf again and again has to wait, and only its latest request is passed on", async () => {
   await using relay = await TestRelay.start();
   const [alice, bob] = [await relay.connect("alice"), await relay.connect("bob")];

@@ -192,6 +192,7 @@ export class Racer {
         forgetSenders(writer, group);
         return parts.outbox.unseal(writer, group);
       },
+      goesOn: (lost, as) => parts.outbox.move(lost.id, as),
       cameBack: (group) => parts.outbox.sendAgain(group),
       relay() {
         if (!context.online) throw new AronaError("CLOSED", "Cannot do that: not connected to the relay");
