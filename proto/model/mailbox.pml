@@ -7,7 +7,8 @@
  *
  * The sender: writes a row → picks the first row that this boot of the relay has not accepted → seals it (state and row in one
  * transaction) → submits it → notes which boot accepted it → forgets the row on RECEIPT. The relay: queues in memory → answers; a full
- * mailbox is QUOTA to the sender and one marker (GAP) to the receiver. The receiver: stores → acknowledges.
+ * mailbox is QUOTA to the sender. With COLLAPSE a commit that finds no place has what was queued give way to one marker (GAP); once the
+ * receiver has acknowledged that, a RECEIPT says that there is room, and the row is submitted again. The receiver: stores → acknowledges.
  *
  * Abstractions: a message is its number, an envelope is a message and the epoch that it was sealed for, a boot id counts up. The epoch
  * moves on once, by somebody else's commit, which is not a delivery here: whoever meets a later epoch asks the relay's log and is there. A
@@ -15,7 +16,8 @@
  * Whether the mailbox has room for a marker is not asked (it has places of its own). Nothing expires.
  *
  * Properties:
- *   assertions  a message is stored once, never before an earlier one, and its row is forgotten only when it is stored, for good
+ *   assertions  a message is stored once, never before an earlier one unless a marker says that something is missing, and its row is
+ *               forgotten only when it is stored, for good
  *   delivered   every run, however it is scheduled, ends with all that was written shown and the sender with nothing to submit
  *   forgets     every run ends with an empty outbox
  *
@@ -24,8 +26,8 @@
  *
  * Seeded bugs: BUG_ACK_BEFORE_STORE, BUG_FORGET_ON_ACCEPT, BUG_NO_DEDUP, BUG_NO_RESUBMIT, BUG_SEND_AHEAD, BUG_NOT_PERSISTED,
  * BUG_SILENT_DROP, BUG_SUBMIT_BEFORE_BOOT, BUG_PICK_SURVIVES_RECONNECT, BUG_ACCEPT_REVIVES_ROW, BUG_GAP_SYNCS_AHEAD.
- * Limits of the protocol, which are refuted too: `forgets` with SENDER_FAULTS (a RECEIPT is sent once), `delivered` with
- * LIMIT_COLLAPSE. Each is explained where it acts.
+ * Limits of the protocol, which are refuted too: `forgets` with SENDER_FAULTS, `delivered` with those and COLLAPSE (a RECEIPT is sent
+ * once, also one that says that there is room).
  */
 
 #ifndef MESSAGES
@@ -59,7 +61,7 @@
 #define messageOf(envelope) (((envelope) - 1) / EPOCHS)
 #define epochOf(envelope) (((envelope) - 1) % EPOCHS)
 
-mtype = { ACCEPTED, REFUSED, STALE, RECEIPT };
+mtype = { ACCEPTED, REFUSED, STALE, RECEIPT, ROOM };
 mtype = { IDLE, PICKED, SEALED, SUBMITTED, PAUSED };
 
 /* The sender's disk. */
@@ -80,6 +82,7 @@ bool shown[MESSAGES];
 byte receiverEpoch;
 /* The receiver's memory. */
 bool receiverOnline;
+bool missing; /* a marker was stored */
 byte stored; /* deliveries at the front of the queue that are stored and still in it */
 byte acknowledging; /* so many of them in an ACK on its way */
 #ifdef BUG_ACK_BEFORE_STORE
@@ -95,6 +98,9 @@ byte length, envelopes;
 bool marked;
 byte submitted; /* an envelope in the sender's connection */
 bool waiting[MESSAGES * EPOCHS + 1]; /* receipts for a sender that is away */
+#ifdef COLLAPSE
+byte gaveWay, room; /* an envelope that the marker stands for, and one that there is room for again while the sender is away */
+#endif
 chan toSender = [MESSAGES + 2] of { mtype, byte };
 
 #ifdef BUG_NO_RESUBMIT
@@ -167,6 +173,12 @@ end:
         i++
       :: else -> break
       od;
+#ifdef COLLAPSE
+      if
+      :: room != NONE -> toSender!ROOM, room; room = NONE
+      :: else
+      fi;
+#endif
       i = 0
     }
   :: atomic { senderOnline && !senderReady -> knownBoot = boot; senderReady = true }
@@ -225,7 +237,7 @@ end:
     }
   :: atomic { senderOnline && toSender?[REFUSED, _] -> toSender?_, _; pump = PAUSED; picked = 0; pickedFor = 0 }
   /* The pause ends by the clock; a try that would change nothing is left out. */
-  :: atomic { pump == PAUSED && (envelopes < PLACES || !marked) -> pump = IDLE }
+  :: atomic { pump == PAUSED && envelopes < PLACES -> pump = IDLE }
   :: atomic {
       senderOnline && toSender?[STALE, _] ->
       toSender?_, _; senderEpoch = groupEpoch; pump = IDLE; picked = 0; pickedFor = 0
@@ -239,6 +251,17 @@ end:
       fi;
       envelope = 0
     }
+#ifdef COLLAPSE
+  :: atomic {
+      senderReady && toSender?[ROOM, _] ->
+      toSender?_, envelope;
+      if
+      :: sealed[messageOf(envelope)] == envelope && row[messageOf(envelope)] -> accepted[messageOf(envelope)] = 0
+      :: else
+      fi;
+      envelope = 0
+    }
+#endif
   od
 }
 
@@ -267,10 +290,6 @@ end:
         envelopes++;
         answer(ACCEPTED)
       :: epochOf(submitted) == groupEpoch && envelopes >= PLACES ->
-        if
-        :: !marked -> append(MARKER(groupEpoch)); marked = true
-        :: else
-        fi;
 #ifdef BUG_SILENT_DROP
         answer(ACCEPTED)
 #else
@@ -301,7 +320,15 @@ end:
       acknowledging--;
       stored--;
       if
-      :: isMarker(item) -> marked = false
+      :: isMarker(item) ->
+        marked = false;
+#ifdef COLLAPSE
+        if
+        :: gaveWay != NONE && senderOnline -> toSender!ROOM, gaveWay; gaveWay = NONE
+        :: gaveWay != NONE && !senderOnline -> room = gaveWay; gaveWay = NONE
+        :: gaveWay == NONE
+        fi
+#endif
       :: else ->
         envelopes--;
         if
@@ -317,6 +344,7 @@ end:
 inline store(item) {
   if
   :: isMarker(item) ->
+    missing = true;
 #ifdef BUG_GAP_SYNCS_AHEAD
     /* Asks the log for everything, though what waits behind the marker is from before. */
     receiverEpoch = groupEpoch
@@ -340,7 +368,7 @@ inline store(item) {
     :: epochOf(item) + RETAINED >= receiverEpoch ->
 #endif
       assert(!shown[messageOf(item)]);
-      assert(messageOf(item) == 0 || shown[messageOf(item) - 1]);
+      assert(missing || messageOf(item) == 0 || shown[messageOf(item) - 1]);
       shown[messageOf(item)] = true
     fi
   fi
@@ -377,6 +405,9 @@ proctype world() {
       senderLost();
       receiverLost();
       submitted = NONE; length = 0; envelopes = 0; marked = false;
+#ifdef COLLAPSE
+      gaveWay = NONE; room = NONE;
+#endif
       i = 0;
       do
       :: i < QUEUE -> queue[i] = NONE; i++
@@ -398,6 +429,9 @@ proctype world() {
       senderOnline = false; senderReady = false;
       receiverLost();
       submitted = NONE; length = 0; envelopes = 0; marked = false;
+#ifdef COLLAPSE
+      gaveWay = NONE; room = NONE;
+#endif
       do
       :: nempty(toSender) -> toSender?_, _
       :: empty(toSender) -> break
@@ -426,10 +460,11 @@ proctype world() {
   :: atomic {
       groupEpoch + 1 < EPOCHS ->
       groupEpoch++;
-#ifdef LIMIT_COLLAPSE
-      /* The commit finds no place: what the group has in the queue and was not sent gives way to one marker. */
+#ifdef COLLAPSE
+      /* The commit finds no place: what the group has in the queue and was not sent gives way to one marker. One place only. */
       if
       :: envelopes >= PLACES && !receiverOnline ->
+        gaveWay = queue[0];
         length = 0;
         envelopes = 0;
         i = 0;
