@@ -137,6 +137,16 @@ inline dropPending(c) {
   fi
 }
 
+/* Whether the next delivery is a commit of the member's epoch or an earlier one; a later one waits for the sync that is under way. */
+#define isHead(c, e) (log[e] != 0 && m[c].epoch >= e && down[c]?[COMMIT, eval(log[e])])
+#if MEMBERS * WANTS > 3
+#define isFollowed(c) (isHead(c, 0) || isHead(c, 1) || isHead(c, 2) || isHead(c, 3))
+#elif MEMBERS * WANTS > 2
+#define isFollowed(c) (isHead(c, 0) || isHead(c, 1) || isHead(c, 2))
+#else
+#define isFollowed(c) (isHead(c, 0) || isHead(c, 1))
+#endif
+
 inline answered(c) {
   m[c].goal = NOTHING; m[c].seen = 0; m[c].asked = 0
 }
@@ -171,7 +181,10 @@ end:
       /* Takes for granted that a commit without an answer has not won. */
       :: else -> m[c].pending = 0
 #else
-      :: else -> m[c].goal = (m[c].pending != 0 -> SETTLE : NOTHING)
+      /* What waits is from before the pending commit was sent, and comes first. */
+      :: else ->
+        m[c].gapped = m[c].gapped || (m[c].pending != 0 && m[c].backlog > 0);
+        m[c].goal = (m[c].pending != 0 && m[c].backlog == 0 -> SETTLE : NOTHING)
 #endif
       fi;
 #ifdef BUG_NO_SYNC_AFTER_RESTART
@@ -247,7 +260,7 @@ end:
 
   /* The next delivery: stored first, acknowledged in a step of its own. */
   :: atomic {
-      m[c].ready && down[c]?[COMMIT, _] && m[c].goal != BEFORE ->
+      m[c].ready && down[c]?[COMMIT, _] && m[c].goal != BEFORE && (m[c].goal == NOTHING || isFollowed(c)) ->
       down[c]?<_, commit>;
       e = epochOf(commit);
       if
