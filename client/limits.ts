@@ -61,6 +61,8 @@ export const READ_LOOK_BACK = 256;
 export const MAX_READ_AT_ONCE = 256;
 /** Different emoji on one message. */
 export const MAX_REACTIONS_PER_MESSAGE = 32;
+/** How often a message is sent once more because some device could not open it or had no room: nobody keeps others busy by that. */
+export const MAX_SENT_AGAIN = 8;
 /** Accepted messages that are kept until every device has them; the oldest is given up first. */
 export const MAX_UNDELIVERED_MESSAGES = 4_096;
 /** Own devices that are connected take turns in adding a further one: so long after each other. */

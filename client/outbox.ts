@@ -23,7 +23,12 @@ import type { Conversation } from "./conversation.ts";
 import { type Content, decodeContent, encodeContent } from "./groups/mod.ts";
 import { advanceState, type MessageState } from "./history.ts";
 import { applyContent } from "./inbox.ts";
-import { MAX_OUTBOX_MESSAGES, MAX_UNDELIVERED_MESSAGES, OUTBOX_LIFETIME_MS } from "./limits.ts";
+import {
+  MAX_OUTBOX_MESSAGES,
+  MAX_SENT_AGAIN,
+  MAX_UNDELIVERED_MESSAGES,
+  OUTBOX_LIFETIME_MS,
+} from "./limits.ts";
 import { decodeOutboxRow, encodeOutboxRow, type OutboxRow, type SealedMessage } from "./outbox_row.ts";
 import type { RelayLink } from "./session/link.ts";
 import type { StoreWriter } from "./store/mod.ts";
@@ -79,6 +84,8 @@ export class Outbox {
   readonly #pumpAgain = new Set<string>();
   /** Rows that were reported as delivered already and wait for further devices. */
   readonly #delivered = new Set<string>();
+  /** How often a row went out once more for a device that could not open it or had no room. */
+  readonly #sentAgain = new Map<string, number>();
   readonly #waiting = new Map<string, PromiseWithResolvers<void>>();
   readonly #stopped = new AbortController();
   /** Rows whose answer the relay owes: they are neither given up nor forgotten meanwhile. */
@@ -162,7 +169,8 @@ export class Outbox {
     const arrived = (everywhere || (ofPeople > 0 && people >= ofPeople)) && !this.#delivered.has(row.id);
     const isLost = receipt.lost > 0;
     // Whoever could not open it may have come in anew since it was sealed.
-    const again = receipt.room > 0 || (isLost && row.sealed!.epoch < conversation.group.epoch);
+    const isWanted = receipt.room > 0 || (isLost && row.sealed!.epoch < conversation.group.epoch);
+    const again = isWanted && !everywhere && this.#maySendAgain(row);
     const next = {
       reached: Math.max(row.reached, ofPeople > 0 ? people : devices),
       lost: isLost && !again,
@@ -185,6 +193,13 @@ export class Outbox {
     return Promise.resolve();
   }
 
+  #maySendAgain(row: OutboxRow): boolean {
+    const times = this.#sentAgain.get(row.id) ?? 0;
+    if (times >= MAX_SENT_AGAIN) return false;
+    this.#sentAgain.set(row.id, times + 1);
+    return true;
+  }
+
   /** What nobody has of the conversation `from` goes out in another one. */
   move(from: GroupId, to: Conversation): void {
     const { context } = this;
@@ -205,7 +220,9 @@ export class Outbox {
 
   /** A device has come into a conversation anew: what some device could not open goes out once more. */
   sendAgain(group: GroupId): void {
-    const rows = this.#rows.filter((row) => row.group === group && row.lost && row.acceptedBoot !== null);
+    const rows = this.#rows.filter((row) =>
+      row.group === group && row.lost && row.acceptedBoot !== null && this.#maySendAgain(row)
+    );
     const conversation = this.context.conversations.get(group);
     if (rows.length === 0 || conversation === undefined) return;
     const change = { lost: false, acceptedBoot: ACCEPTED_BEFORE };
@@ -430,6 +447,7 @@ export class Outbox {
 
   #drop(row: OutboxRow): void {
     this.#delivered.delete(row.id);
+    this.#sentAgain.delete(row.id);
     const place = this.#rows.indexOf(row);
     if (place >= 0) this.#rows.splice(place, 1);
   }

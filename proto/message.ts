@@ -173,7 +173,7 @@ export interface Receipt {
   readonly ofPeople: number;
   /** Devices that have got it and could not open it. */
   readonly lost: number;
-  /** Devices whose mailbox was too full for it, and has room by now. */
+  /** Devices whose mailbox was too full for it, and has room by now; each is told of once. */
   readonly room: number;
 }
 

@@ -1,6 +1,6 @@
 /**
  * Counts which devices have stored an envelope, and tells its sender: at the first, when everybody has it on one device, and when all
- * devices have dealt with it that it was queued for; also at the first that could not open it, and at the first that has room for it again.
+ * devices have dealt with it that it was queued for; also at the first that could not open it, and at each that has room for it again.
  */
 
 import {
@@ -51,7 +51,7 @@ export class ReceiptCounter {
   #note(account: AccountName, outcome: Outcome): boolean {
     switch (outcome) {
       case "room":
-        return ++this.#room === 1;
+        return ++this.#room === 1; // since the receipt before
       case "lost":
         return ++this.#lost === 1 || this.#isDealtWith;
       case "stored": {
@@ -68,6 +68,8 @@ export class ReceiptCounter {
   }
 
   #receipt(): Receipt {
+    const room = this.#room;
+    this.#room = 0;
     return {
       envelope: this.envelope,
       devices: this.#devices,
@@ -75,7 +77,7 @@ export class ReceiptCounter {
       people: this.#people,
       ofPeople: this.#ofPeople,
       lost: this.#lost,
-      room: this.#room,
+      room,
     };
   }
 
@@ -93,8 +95,9 @@ export class WaitingReceipts {
 
   add(receipt: Receipt): void {
     const key = toHex(receipt.envelope);
+    const room = receipt.room + (this.#byEnvelope.get(key)?.room ?? 0);
     this.#byEnvelope.delete(key);
-    this.#byEnvelope.set(key, receipt);
+    this.#byEnvelope.set(key, { ...receipt, room });
     if (this.#byEnvelope.size <= MAX_WAITING_RECEIPTS) return;
     for (const oldest of this.#byEnvelope.keys()) {
       this.#byEnvelope.delete(oldest);
