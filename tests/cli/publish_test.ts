@@ -9,12 +9,12 @@ import {
   utf8,
   verifyDocument,
 } from "../../proto/mod.ts";
-import { type GithubStandIn, startGithub } from "../helpers/github.ts";
+import { githubApi, type GithubStandIn, startGithub } from "../helpers/github.ts";
 import { Arona } from "./processes.ts";
 
 const PUBLISHED = /^\{"type":"Published".*\n/m;
 
-Deno.test("arona serve --publish-gist publishes, and updates the same Gist when the relay comes back elsewhere", async () => {
+githubApi.test("arona serve --publish-gist publishes, and updates the same Gist when the relay comes back elsewhere", async () => {
   await using github = await startGithub();
   await using home = await makeHome();
   const token = github.addUser("Octocat");
@@ -54,7 +54,7 @@ Deno.test("arona serve --publish-gist publishes, and updates the same Gist when 
   assert.equal(said.join("").includes(token), false, "the token was shown or kept");
 });
 
-Deno.test("arona serve --publish-gist publishes again when its address changes while it runs", async () => {
+githubApi.test("arona serve --publish-gist publishes again when its address changes while it runs", async () => {
   await using github = await startGithub();
   await using home = await makeHome();
   const token = github.addUser("octocat");
@@ -70,7 +70,7 @@ Deno.test("arona serve --publish-gist publishes again when its address changes w
   await end(relay);
 });
 
-Deno.test("arona serve --publish-gist goes on where GitHub refuses, says why, and never shows the token", async () => {
+githubApi.test("arona serve --publish-gist goes on where GitHub refuses, says why, and never shows the token", async () => {
   await using github = await startGithub();
   await using home = await makeHome();
   const token = github.addUser("octocat", { scopes: ["repo"] });
@@ -87,7 +87,7 @@ Deno.test("arona serve --publish-gist goes on where GitHub refuses, says why, an
   assert.equal(`${out}${err}`.includes(token), false);
 });
 
-Deno.test("arona serve --gist-id publishes in that Gist, named by its id or its page, and shows people the short link", async () => {
+githubApi.test("arona serve --gist-id publishes in that Gist, named by its id or its page, and shows people the short link", async () => {
   await using github = await startGithub();
   await using home = await makeHome();
   const token = github.addUser("octocat");
@@ -102,7 +102,7 @@ Deno.test("arona serve --gist-id publishes in that Gist, named by its id or its 
   await end(relay);
 });
 
-Deno.test("arona serve refuses to publish without a token, with an odd one, and what it cannot understand", async () => {
+githubApi.test("arona serve refuses to publish without a token, with an odd one, and what it cannot understand", async () => {
   await using home = await makeHome();
   const token = `ghp_${"a".repeat(36)}`;
   const cases: [readonly string[], Record<string, string>, RegExp][] = [
@@ -137,7 +137,7 @@ Deno.test("arona serve refuses to publish without a token, with an odd one, and 
   }
 });
 
-Deno.test("the token can come in a file, as a service is handed it", async () => {
+githubApi.test("the token can come in a file, as a service is handed it", async () => {
   await using github = await startGithub();
   await using home = await makeHome();
   const file = `${home.path}/token`;

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
 import { readControlFile } from "../../cli/control/control_file.ts";
 import { Arona, type Outcome, TestRelay } from "./processes.ts";
-import { startGithub } from "../helpers/github.ts";
+import { githubApi, startGithub } from "../helpers/github.ts";
 import { temporaryFolder } from "./test_io.ts";
 
 const PASSPHRASE = "correct horse battery staple";
@@ -41,7 +41,7 @@ function relayKeys(path: string): Uint8Array[] {
   }
 }
 
-Deno.test("no token, key, passphrase, invite code or text is in any log or output, at debug level and through errors", async () => {
+githubApi.test("no token, key, passphrase, invite code or text is in any log or output, at debug level and through errors", async () => {
   await using places = await temporaryFolder();
   const home = await Deno.makeTempDir({ prefix: "arona-e2e-" });
   const printed: Printed[] = [];

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { type ErrorCode, FakeClock, isAronaError, parseSource, utf8 } from "../../proto/mod.ts";
 import { createDiscovery, type Discovery, type Fetch } from "../../client/discovery/mod.ts";
 import { MAX_GIST_PAGES, MAX_GISTS_PER_USER, MAX_GITHUB_REQUESTS_PER_HOUR } from "../../client/limits.ts";
-import { type GithubStandIn, startGithub } from "../helpers/github.ts";
+import { githubApi, type GithubStandIn, startGithub } from "../helpers/github.ts";
 import { Addresses, putGist } from "../helpers/places.ts";
 
 const HOUR_MS = 3_600_000;
@@ -18,7 +18,7 @@ interface Scene {
 }
 
 function scene(what: string, action: (scene: Scene) => Promise<void>, options: { fetch?: Fetch } = {}) {
-  Deno.test(what, async () => {
+  githubApi.test(what, async () => {
     const clock = new FakeClock();
     await using github = await startGithub({ now: () => clock.now() });
     const dial = new Addresses().dial;

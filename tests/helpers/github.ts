@@ -15,7 +15,15 @@
 
 import { createHash } from "node:crypto";
 import { Buffer } from "node:buffer";
+import { requirement } from "../require.ts";
 import { GithubDescription, type Operation } from "./github_description.ts";
+import { githubDescription } from "./github_excerpt.ts";
+
+/** Tests that use {@link startGithub}. */
+export const githubApi = requirement(
+  await githubDescription() !== null,
+  "GitHub's OpenAPI description (npm @octokit/openapi) cannot be had here",
+);
 
 export const GITHUB_API_VERSION = "2022-11-28";
 const MEDIA_TYPE = "application/vnd.github+json";
@@ -117,7 +125,9 @@ export interface GithubOptions {
 
 /** Starts one. */
 export async function startGithub(options: GithubOptions = {}): Promise<GithubStandIn> {
-  return new GithubStandIn(await GithubDescription.load(), options);
+  const description = await githubDescription();
+  if (description === null) throw new Error("Cannot stand in for GitHub: its description is not here");
+  return new GithubStandIn(new GithubDescription(description), options);
 }
 
 /** GitHub, on loopback. */

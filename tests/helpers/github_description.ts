@@ -1,10 +1,10 @@
 /**
- * GitHub's own OpenAPI description of gists (`github_api.json`, made by scripts/excerpt_github_api.ts): finds the operation of a
- * request, checks request and answer against it, and hands out its examples.
+ * GitHub's own OpenAPI description of gists: finds the operation of a request, checks request and answer against it, and hands out its
+ * examples.
  */
 
 import { Ajv, type ValidateFunction } from "ajv";
-import { EXCERPT_URL } from "../../scripts/excerpt_github_api.ts";
+import type { Description } from "./github_excerpt.ts";
 
 type Json = Record<string, unknown>;
 
@@ -47,8 +47,8 @@ export class GithubDescription {
   readonly #ajv = new Ajv({ strict: false, validateFormats: false, allErrors: true });
   readonly #validators = new Map<string, ValidateFunction>();
 
-  private constructor(document: Json) {
-    this.#document = document;
+  constructor(document: Description) {
+    this.#document = document as unknown as Json;
     const paths = document.paths as Record<string, Record<string, OperationFields>>;
     this.operations = Object.entries(paths).flatMap(([path, methods]) =>
       Object.entries(methods).map(([method, fields]) => ({
@@ -59,11 +59,6 @@ export class GithubDescription {
         fields,
       }))
     );
-  }
-
-  /** Reads it. */
-  static async load(): Promise<GithubDescription> {
-    return new GithubDescription(JSON.parse(await Deno.readTextFile(EXCERPT_URL)));
   }
 
   /** The operation of a request and what stands for its path's parameters; null for none that is described. */

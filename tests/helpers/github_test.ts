@@ -1,8 +1,8 @@
 /** The stand-in for GitHub's API: that it does what the description says, and that a wrong request cannot pass unnoticed. */
 
 import assert from "node:assert/strict";
-import { excerpt } from "../../scripts/excerpt_github_api.ts";
-import { GITHUB_API_VERSION, type GithubStandIn, startGithub } from "./github.ts";
+import { excerpt } from "./github_excerpt.ts";
+import { GITHUB_API_VERSION, githubApi, type GithubStandIn, startGithub } from "./github.ts";
 
 const HEADERS = {
   "user-agent": "arona-test",
@@ -10,7 +10,7 @@ const HEADERS = {
   "x-github-api-version": GITHUB_API_VERSION,
 };
 
-Deno.test("GithubStandIn keeps a gist as it is created, read, updated and deleted", async () => {
+githubApi.test("GithubStandIn keeps a gist as it is created, read, updated and deleted", async () => {
   await using github = await startGithub();
   const token = github.addUser("octocat");
   const files = { "arona.json": { content: "{}" } };
@@ -38,7 +38,7 @@ Deno.test("GithubStandIn keeps a gist as it is created, read, updated and delete
   assert.equal((await ask(github, `GET /gists/${id}`)).status, 404);
 });
 
-Deno.test("GithubStandIn answers 304 to what the client has already, and does not count it", async () => {
+githubApi.test("GithubStandIn answers 304 to what the client has already, and does not count it", async () => {
   await using github = await startGithub();
   const id = github.putGist({ owner: "octocat", files: { "arona.json": "{}" } });
   const first = await ask(github, `GET /gists/${id}`);
@@ -51,7 +51,7 @@ Deno.test("GithubStandIn answers 304 to what the client has already, and does no
   assert.equal(changed.headers.get("x-ratelimit-remaining"), "58");
 });
 
-Deno.test("GithubStandIn lists a user's public gists page by page, newest first", async () => {
+githubApi.test("GithubStandIn lists a user's public gists page by page, newest first", async () => {
   await using github = await startGithub();
   const token = github.addUser("octocat");
   const ids = Array.from(
@@ -69,7 +69,7 @@ Deno.test("GithubStandIn lists a user's public gists page by page, newest first"
   assert.equal((await ask(github, "GET /users/nobody/gists")).status, 404);
 });
 
-Deno.test("GithubStandIn lets a token do only what it is for", async () => {
+githubApi.test("GithubStandIn lets a token do only what it is for", async () => {
   await using github = await startGithub();
   const id = github.putGist({ owner: "octocat", files: { "arona.json": "{}" } });
   const body = { files: { "arona.json": { content: "[]" } } };
@@ -85,7 +85,7 @@ Deno.test("GithubStandIn lets a token do only what it is for", async () => {
   assert.equal(await status(token), 401);
 });
 
-Deno.test("GithubStandIn refuses more requests than the hour has until it is over", async () => {
+githubApi.test("GithubStandIn refuses more requests than the hour has until it is over", async () => {
   let nowMs = Date.UTC(2026, 0, 1);
   await using github = await startGithub({ now: () => nowMs });
   const id = github.putGist({ owner: "octocat", files: { "arona.json": "{}" } });
@@ -99,7 +99,7 @@ Deno.test("GithubStandIn refuses more requests than the hour has until it is ove
   assert.equal((await ask(github, `GET /gists/${id}`)).status, 200);
 });
 
-Deno.test("GithubStandIn fails as it is told to, once for each fault", async () => {
+githubApi.test("GithubStandIn fails as it is told to, once for each fault", async () => {
   await using github = await startGithub();
   const id = github.putGist({ owner: "octocat", files: { "arona.json": "{}" } });
   const get = () => ask(github, `GET /gists/${id}`);
@@ -126,7 +126,7 @@ Deno.test("GithubStandIn fails as it is told to, once for each fault", async () 
   assert.equal(github.gists.size, 2);
 });
 
-Deno.test("GithubStandIn hangs until the client gives up", async () => {
+githubApi.test("GithubStandIn hangs until the client gives up", async () => {
   await using github = await startGithub();
   for (const kind of ["hang", "hangBody"] as const) {
     github.next({ kind });
@@ -138,7 +138,7 @@ Deno.test("GithubStandIn hangs until the client gives up", async () => {
   }
 });
 
-Deno.test("a wrong request fails the test that made it", async () => {
+githubApi.test("a wrong request fails the test that made it", async () => {
   const wrong: [string, string, Parameters<typeof ask>[2]?][] = [
     ["POST /gists: body must have required property 'files'", "POST /gists", { body: { public: true } }],
     ["must NOT have additional properties (publik)", "POST /gists", { body: { publik: true, files: {} } }],

@@ -14,11 +14,17 @@ import {
   PUBLISH_BURST,
   PUBLISH_INTERVAL_MS,
 } from "../../server/mod.ts";
-import { type Fault, type GithubStandIn, startGithub, type UserOptions } from "../helpers/github.ts";
+import {
+  type Fault,
+  githubApi,
+  type GithubStandIn,
+  startGithub,
+  type UserOptions,
+} from "../helpers/github.ts";
 
 const FINGERPRINT = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQ";
 
-Deno.test("publish() makes one public Gist that holds the document, and says where it is", async () => {
+githubApi.test("publish() makes one public Gist that holds the document, and says where it is", async () => {
   await using world = await startWorld();
   world.publish(1);
   const event = await world.next("published");
@@ -37,7 +43,7 @@ Deno.test("publish() makes one public Gist that holds the document, and says whe
   assert.equal(world.publisher.status().state, "published");
 });
 
-Deno.test("publish() updates the Gist that it has made, and only where something is new", async () => {
+githubApi.test("publish() updates the Gist that it has made, and only where something is new", async () => {
   await using world = await startWorld();
   world.publish(1);
   await world.next("published");
@@ -50,7 +56,7 @@ Deno.test("publish() updates the Gist that it has made, and only where something
   assert.equal(world.content(), text(2));
 });
 
-Deno.test("publish() updates the Gist that it is given, and leaves the rest of it alone", async () => {
+githubApi.test("publish() updates the Gist that it is given, and leaves the rest of it alone", async () => {
   await using world = await startWorld({
     gist: (github) => {
       const id = github.putGist({
@@ -71,7 +77,7 @@ Deno.test("publish() updates the Gist that it is given, and leaves the rest of i
   assert.deepEqual(world.asked(), [`PATCH /gists/${gistId}`]);
 });
 
-Deno.test("publish() sends one request at a time, and of the documents that come meanwhile only the newest", async () => {
+githubApi.test("publish() sends one request at a time, and of the documents that come meanwhile only the newest", async () => {
   let underWay = 0;
   let most = 0;
   await using world = await startWorld({
@@ -89,7 +95,7 @@ Deno.test("publish() sends one request at a time, and of the documents that come
 });
 
 for (const fault of [{ kind: "lost", status: 502 }, { kind: "cut" }, { kind: "hangBody" }] as const) {
-  Deno.test(`publish() makes no second Gist where the answer to the first got lost (${fault.kind})`, async () => {
+  githubApi.test(`publish() makes no second Gist where the answer to the first got lost (${fault.kind})`, async () => {
     await using world = await startWorld();
     world.github.next(fault, { operation: "gists/create" });
     world.publish(1);
@@ -104,7 +110,7 @@ for (const fault of [{ kind: "lost", status: 502 }, { kind: "cut" }, { kind: "ha
   });
 }
 
-Deno.test("publish() with a wrong token says so, and waits for the next document", async () => {
+githubApi.test("publish() with a wrong token says so, and waits for the next document", async () => {
   await using world = await startWorld();
   world.github.revoke(world.token);
   world.publish(1);
@@ -120,7 +126,7 @@ Deno.test("publish() with a wrong token says so, and waits for the next document
 });
 
 for (const status of [403, 429] as const) {
-  Deno.test(`publish() waits for the end of the hour that GitHub names with ${status}, by GitHub's clock`, async () => {
+  githubApi.test(`publish() waits for the end of the hour that GitHub names with ${status}, by GitHub's clock`, async () => {
     await using world = await startWorld();
     const GITHUB_IS_AHEAD_MS = 2_000_000;
     world.githubAheadMs = GITHUB_IS_AHEAD_MS;
@@ -140,7 +146,7 @@ for (const status of [403, 429] as const) {
   });
 }
 
-Deno.test("publish() waits as long as GitHub says, or a minute and more where it does not say, after too many requests at once", async () => {
+githubApi.test("publish() waits as long as GitHub says, or a minute and more where it does not say, after too many requests at once", async () => {
   await using world = await startWorld();
   world.github.next({ kind: "secondaryLimit", retryAfterS: 7 });
   world.github.next({ kind: "secondaryLimit", status: 429 });
@@ -150,7 +156,7 @@ Deno.test("publish() waits as long as GitHub says, or a minute and more where it
   await world.next("published");
 });
 
-Deno.test("publish() says which scope the token lacks, or what else it may not do", async () => {
+githubApi.test("publish() says which scope the token lacks, or what else it may not do", async () => {
   const cases: [UserOptions, RegExp][] = [
     [{ scopes: ["repo"] }, /lacks the scope gist/],
     [{ scopes: [] }, /lacks the scope gist/],
@@ -167,7 +173,7 @@ Deno.test("publish() says which scope the token lacks, or what else it may not d
   }
 });
 
-Deno.test("publish() warns once of a token that may do more than it is needed for", async () => {
+githubApi.test("publish() warns once of a token that may do more than it is needed for", async () => {
   await using world = await startWorld({ user: { scopes: ["gist", "repo", "delete_repo"] } });
   world.publish(1);
   const warning = await world.next("warning");
@@ -177,7 +183,7 @@ Deno.test("publish() warns once of a token that may do more than it is needed fo
   await world.next("published");
 });
 
-Deno.test("publish() to a given Gist that is gone is an error; one that was made before is replaced, and that is said", async () => {
+githubApi.test("publish() to a given Gist that is gone is an error; one that was made before is replaced, and that is said", async () => {
   for (const replaceable of [false, true]) {
     await using world = await startWorld({ gist: () => ({ id: "0123456789abcdef", replaceable }) });
     world.publish(1);
@@ -194,7 +200,7 @@ Deno.test("publish() to a given Gist that is gone is an error; one that was made
   }
 });
 
-Deno.test("publish() does not touch a Gist of somebody else", async () => {
+githubApi.test("publish() does not touch a Gist of somebody else", async () => {
   await using world = await startWorld({
     gist: (github) => ({ id: github.putGist({ owner: "mallory", files: { a: "b" } }), replaceable: true }),
   });
@@ -236,7 +242,7 @@ const PASSING: [string, Fault, RegExp][] = [
 ];
 
 for (const [what, fault, reason] of PASSING) {
-  Deno.test(`publish() tries again after ${what}`, async () => {
+  githubApi.test(`publish() tries again after ${what}`, async () => {
     const hosts = new Set<string>();
     await using world = await startWorld({
       gist: (github) => ({ id: github.putGist({ owner: "octocat", files: { a: "b" } }), replaceable: true }),
@@ -257,7 +263,7 @@ for (const [what, fault, reason] of PASSING) {
   });
 }
 
-Deno.test("publish() makes a Gist where there are too many to look for one", async () => {
+githubApi.test("publish() makes a Gist where there are too many to look for one", async () => {
   await using world = await startWorld();
   world.github.next({ kind: "body", text: " ".repeat(MAX_GITHUB_ANSWER_BYTES + 1) }, {
     operation: "gists/list",
@@ -267,7 +273,7 @@ Deno.test("publish() makes a Gist where there are too many to look for one", asy
   assert.equal(world.content(), text(1));
 });
 
-Deno.test("publish() follows redirects within GitHub, and not for ever", async () => {
+githubApi.test("publish() follows redirects within GitHub, and not for ever", async () => {
   await using world = await startWorld();
   world.github.next({ kind: "redirect", to: "/gists", status: 307 }, { operation: "gists/create" });
   world.publish(1);
@@ -277,7 +283,7 @@ Deno.test("publish() follows redirects within GitHub, and not for ever", async (
   assert.match((await world.next("failed")).reason, /sends on and on/);
 });
 
-Deno.test("publish() gives a request up after 10 s", async () => {
+githubApi.test("publish() gives a request up after 10 s", async () => {
   await using world = await startWorld();
   world.github.next({ kind: "hang" });
   world.publish(1);
@@ -288,7 +294,7 @@ Deno.test("publish() gives a request up after 10 s", async () => {
   assert.match((await world.next("failed")).reason, /not answered within 10 s/);
 });
 
-Deno.test("publish() says that GitHub cannot be reached", async () => {
+githubApi.test("publish() says that GitHub cannot be reached", async () => {
   await using world = await startWorld({ fetch: () => Promise.reject(new TypeError("no route")) });
   world.publish(1);
   const { reason, hint } = await world.next("failed");
@@ -296,7 +302,7 @@ Deno.test("publish() says that GitHub cannot be reached", async () => {
   assert.match(hint!, /network/);
 });
 
-Deno.test("publish() waits longer from failure to failure, up to ten minutes", async () => {
+githubApi.test("publish() waits longer from failure to failure, up to ten minutes", async () => {
   await using world = await startWorld({ fetch: () => Promise.reject(new TypeError("no route")) });
   world.publish(1);
   const pauses: number[] = [];
@@ -305,7 +311,7 @@ Deno.test("publish() waits longer from failure to failure, up to ten minutes", a
   assert.deepEqual(pauses.slice(-2), [450_000, 450_000]);
 });
 
-Deno.test("publish() does not insist on what GitHub will not take", async () => {
+githubApi.test("publish() does not insist on what GitHub will not take", async () => {
   for (const status of [400, 422, 451]) {
     await using world = await startWorld();
     world.github.next({ kind: "status", status, message: "Validation Failed" });
@@ -316,7 +322,7 @@ Deno.test("publish() does not insist on what GitHub will not take", async () => 
   }
 });
 
-Deno.test("publish() spreads documents that come too fast", async () => {
+githubApi.test("publish() spreads documents that come too fast", async () => {
   await using world = await startWorld();
   for (let sequence = 1; sequence <= PUBLISH_BURST; sequence++) {
     world.publish(sequence);
@@ -331,7 +337,7 @@ Deno.test("publish() spreads documents that come too fast", async () => {
   assert.equal(world.github.requests.length, before + 1);
 });
 
-Deno.test("the token is in no event and in no status, whatever GitHub says", async () => {
+githubApi.test("the token is in no event and in no status, whatever GitHub says", async () => {
   await using world = await startWorld({ user: { scopes: ["gist", "repo"] } });
   const message = `you sent ${world.token}\nand\u001b[31m more ${"x".repeat(1_000)}`;
   for (const status of [401, 403, 404, 409, 422, 429, 500]) {
@@ -352,7 +358,7 @@ Deno.test("the token is in no event and in no status, whatever GitHub says", asy
   assert.equal(everything.includes(world.token), false);
 });
 
-Deno.test("startGistPublisher() refuses what cannot be a token, and does not show it", () => {
+githubApi.test("startGistPublisher() refuses what cannot be a token, and does not show it", () => {
   for (
     const token of [
       "",
@@ -372,7 +378,7 @@ Deno.test("startGistPublisher() refuses what cannot be a token, and does not sho
   }
 });
 
-Deno.test("stop() gives up what is under way and what waits", async () => {
+githubApi.test("stop() gives up what is under way and what waits", async () => {
   await using world = await startWorld();
   world.github.next({ kind: "hang" });
   world.publish(1);

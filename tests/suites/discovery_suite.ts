@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { type FakeClock, isAronaError, MAX_DOCUMENT_BYTES, type RelaySource, utf8 } from "../../proto/mod.ts";
+import type { Requirement } from "../require.ts";
 import type { Discovery } from "../../client/discovery/mod.ts";
 import { DISCOVERY_TIMEOUT_MS } from "../../client/limits.ts";
 
@@ -18,10 +19,18 @@ export interface Place extends AsyncDisposable {
   hang(): Promise<void>;
 }
 
-/** Registers the suite for one adapter. */
-export function discoverySuite(name: string, open: () => Promise<Place>): void {
+/**
+ * Registers the suite for one adapter.
+ *
+ * @param requirement what the adapter's place needs
+ */
+export function discoverySuite(
+  name: string,
+  open: () => Promise<Place>,
+  requirement: Pick<Requirement, "test"> = Deno,
+): void {
   const test = (what: string, action: (place: Place) => Promise<void>) =>
-    Deno.test(`${name}: ${what}`, async () => {
+    requirement.test(`${name}: ${what}`, async () => {
       await using place = await open();
       await action(place);
       assert.equal(place.clock.pendingTimers, 0, "a timer is left");
