@@ -16,4 +16,12 @@ export type { RelayContract, RelayEvent, RelayInit, RelayState } from "./relay_w
 export type { Contract, RoleSide } from "./role.ts";
 export { type Methods, type Remote, Rpc, type RpcOptions, type RpcPort, Transferred } from "./rpc.ts";
 export type { TunnelContract, TunnelInit } from "./tunnel_worker.ts";
-export { type RunningWorker, spawnModule, type SpawnOptions, spawnWorker, workerUrl } from "./spawn.ts";
+export {
+  LaunchedWorker,
+  launchWorker,
+  type RunningWorker,
+  spawnModule,
+  type SpawnOptions,
+  spawnWorker,
+  workerUrl,
+} from "./spawn.ts";

@@ -24,6 +24,8 @@ export interface SpawnOptions<C extends Contract> {
   readonly signal?: AbortSignal;
   /** Another module behind the same wall, for tests. @default {@link workerUrl} */
   readonly module?: URL;
+  /** Taken where it has the same rights, else ended. @default loads the module now */
+  readonly launched?: LaunchedWorker | null;
 }
 
 /** A worker that runs its role. */
@@ -44,6 +46,55 @@ export function workerUrl(role: Role): URL {
     ? `./${role}_worker.ts`
     : `./workers/${role}_worker.js`;
   return new URL(path, import.meta.url);
+}
+
+/** A worker that loads its module, and waits to be started by {@link spawnWorker} or to be disposed. */
+export class LaunchedWorker implements Disposable {
+  readonly worker: Worker;
+  /** Resolves where it ends by itself. */
+  readonly failed: Promise<ErrorEvent>;
+  #taken = false;
+
+  /** @throws {AronaError} `INTERNAL` where the runtime refuses to start it */
+  constructor(readonly role: Role, private readonly place: { readonly url: URL; readonly rights: Rights }) {
+    const { url, rights } = place;
+    const { promise, resolve } = Promise.withResolvers<ErrorEvent>();
+    this.failed = promise;
+    try {
+      this.worker = new Worker(url, {
+        type: "module",
+        name: `arona-${role}`,
+        deno: { permissions: { ...rights } },
+      });
+    } catch (cause) {
+      throw new AronaError("INTERNAL", `Cannot start the ${role}: ${(cause as Error).message}`, { cause });
+    }
+    this.worker.addEventListener("error", (event) => {
+      event.preventDefault();
+      resolve(event);
+    });
+  }
+
+  /** Hands it over, where it is just what is wanted; only once. */
+  take(role: Role, place: { readonly url: URL; readonly rights: Rights }): boolean {
+    if (this.#taken || role !== this.role) return false;
+    this.#taken = JSON.stringify(place) === JSON.stringify(this.place);
+    return this.#taken;
+  }
+
+  /** Ends it where nobody has taken it. */
+  [Symbol.dispose](): void {
+    if (!this.#taken) this.worker.terminate();
+  }
+}
+
+/**
+ * Begins to load a role's module while its supervisor still gets ready; the role does nothing until {@link spawnWorker} starts it.
+ *
+ * @throws {AronaError} `INTERNAL`
+ */
+export function launchWorker<R extends Role>(role: R, parameters: RoleParameters<R>): LaunchedWorker {
+  return new LaunchedWorker(role, { url: workerUrl(role), rights: rightsOf(role, parameters) });
 }
 
 /**
@@ -68,9 +119,11 @@ export async function spawnModule<C extends Contract>(
   role: C["role"],
   options: Omit<SpawnOptions<C>, "parameters" | "module"> & { readonly url: URL; readonly rights: Rights },
 ): Promise<RunningWorker<C>> {
-  const { url, rights, init, methods, onEvent, onFault, onEnd, signal } = options;
+  const { url, rights, init, methods, onEvent, onFault, onEnd, signal, launched } = options;
   signal?.throwIfAborted();
-  const worker = startWorker(role, { url, rights });
+  const { worker, failed } = launched?.take(role, { url, rights })
+    ? launched
+    : new LaunchedWorker(role, { url, rights });
   const host: HostMethods = { fault: (error) => onFault?.(fromPlainError(error)) };
   const rpc = new Rpc<C["methods"] & { start(init: unknown): void }, C["event"]>(worker, {
     methods: { ...methods, ...host },
@@ -83,11 +136,8 @@ export async function spawnModule<C extends Contract>(
     rpc.close(new AronaError("CLOSED", `Cannot ask the ${role}: it has ended`));
     worker.terminate();
   };
-  worker.addEventListener("error", (event) => {
-    event.preventDefault();
-    const error = new AronaError("INTERNAL", `Cannot go on: the ${role} ended: ${event.message}`, {
-      cause: event.error,
-    });
+  failed.then(({ message, error: cause }) => {
+    const error = new AronaError("INTERNAL", `Cannot go on: the ${role} ended: ${message}`, { cause });
     const wasRunning = running;
     rpc.close(error);
     terminate();
@@ -110,12 +160,4 @@ export async function spawnModule<C extends Contract>(
     terminate,
     [Symbol.dispose]: terminate,
   };
-}
-
-function startWorker(role: Role, { url, rights }: { url: URL; rights: Rights }): Worker {
-  try {
-    return new Worker(url, { type: "module", name: `arona-${role}`, deno: { permissions: { ...rights } } });
-  } catch (cause) {
-    throw new AronaError("INTERNAL", `Cannot start the ${role}: ${(cause as Error).message}`, { cause });
-  }
 }

@@ -39,7 +39,9 @@ export const serve: CommandSpec = {
     "service. The program has to be installed; a bore server's secret comes from BORE_SECRET, ngrok's token from its own\n" +
     "configuration or NGROK_AUTHTOKEN.",
   async run(context) {
+    const { launchRelay } = await import("../relay/relay_role.ts");
+    using launched = await launchRelay(context);
     const { runRelay } = await import("../relay/supervisor.ts");
-    await runRelay(context, serve.options);
+    await runRelay(context, { served: serve.options, launched });
   },
 };

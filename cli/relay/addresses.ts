@@ -1,6 +1,6 @@
 /** Where the relay listens and where it can be reached: the options, and what the machine says. */
 
-import { type Endpoint, formatEndpoint, parseEndpoint } from "../../proto/mod.ts";
+import { type Endpoint, formatEndpoint, parseEndpoint } from "../../proto/base/mod.ts";
 import { usageFailure } from "../failure.ts";
 
 /** `HOST:PORT`; port 0 lets the system choose. @throws {CommandFailure} usage */

@@ -3,6 +3,8 @@
 import type { RelayLog, RelayLogEvent } from "../../server/mod.ts";
 import {
   fromPlainError,
+  type LaunchedWorker,
+  launchWorker,
   type RelayContract,
   type RelayEvent,
   type RelayInit,
@@ -10,6 +12,9 @@ import {
   type Remote,
   spawnWorker,
 } from "../../workers/mod.ts";
+import type { CommandContext } from "../command.ts";
+import { parseListen } from "./addresses.ts";
+import { dataFolder } from "./data_folder.ts";
 
 /** A relay that runs in its worker. */
 export interface RelayRole extends AsyncDisposable {
@@ -24,6 +29,22 @@ export interface RelayRole extends AsyncDisposable {
   setPublicAddresses(addresses: readonly string[]): Promise<void>;
 }
 
+/**
+ * Begins to load the relay's module while the supervisor loads its own.
+ *
+ * @returns null where there is no data folder yet, or something is wrong that is said later
+ */
+export async function launchRelay(
+  context: Pick<CommandContext, "settings" | "home">,
+): Promise<LaunchedWorker | null> {
+  try {
+    const listen = parseListen(context.settings.text("listen")!);
+    return launchWorker("relay", { listen, folder: await Deno.realPath(dataFolder(context).path) });
+  } catch {
+    return null;
+  }
+}
+
 /** Options of {@link startRelayRole}. */
 export interface RelayRoleOptions {
   /** The data folder. */
@@ -33,11 +54,13 @@ export interface RelayRoleOptions {
   readonly signal?: AbortSignal;
   /** Another module in the relay's place, for tests. */
   readonly module?: URL;
+  /** From {@link launchRelay}. */
+  readonly launched?: LaunchedWorker | null;
 }
 
 /** Starts the relay with the rights to its listening address and its data folder. @throws {AronaError} */
 export async function startRelayRole(init: RelayInit, options: RelayRoleOptions): Promise<RelayRole> {
-  const { folder, log, signal, module } = options;
+  const { folder, log, signal, module, launched } = options;
   const { promise: ended, reject: onEnd } = Promise.withResolvers<never>();
   let alive = true;
   ended.catch(() => alive = false);
@@ -53,7 +76,7 @@ export async function startRelayRole(init: RelayInit, options: RelayRoleOptions)
     onEvent: (event) => event.type === "state" ? setState(event.state) : logAll(event, log),
     onFault: (error) => log({ type: "internal_error", where: "relay", error }),
     onEnd,
-    ...{ signal, module },
+    ...{ signal, module, launched },
   });
   const { remote } = worker;
   setState(await remote.state());

@@ -6,6 +6,7 @@
  */
 
 import { createNativeProvider, formatEndpoint, parseEndpoint } from "../../proto/mod.ts";
+import type { LaunchedWorker } from "../../workers/mod.ts";
 import type { CommandContext } from "../command.ts";
 import { ended } from "../ending.ts";
 import type { OptionName } from "../options.ts";
@@ -25,10 +26,14 @@ import { readTunnel, startTunnel } from "./tunnel.ts";
 /**
  * Runs a relay until the command or its operator ends it; whatever waits for connected devices is given to them first.
  *
- * @param served the options of `arona serve`
+ * @param options.served the options of `arona serve`
+ * @param options.launched stays the caller's
  * @throws {AronaError | CommandFailure} where it cannot start, or ends by itself
  */
-export async function runRelay(context: CommandContext, served: readonly OptionName[]): Promise<void> {
+export async function runRelay(
+  context: CommandContext,
+  { served, launched }: { served: readonly OptionName[]; launched: LaunchedWorker | null },
+): Promise<void> {
   const { settings, output, io, signal } = context;
   const listen = parseListen(settings.text("listen")!);
   const publicAddresses = settings.list("public-address").map((it) => checkAddress(it, "--public-address"));
@@ -50,7 +55,7 @@ export async function runRelay(context: CommandContext, served: readonly OptionN
       name: settings.text("name")!,
       limits: limitsOf(settings),
       logConnections: level === "debug",
-    }, { folder: folder.path, log: logWriter.log, signal });
+    }, { folder: folder.path, log: logWriter.log, signal, launched });
     const { port } = parseEndpoint(relay.state.address);
     const own = isWildcard(listen.hostname)
       ? ownAddresses().map((hostname) => formatEndpoint({ hostname, port }))

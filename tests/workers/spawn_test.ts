@@ -1,5 +1,11 @@
 import assert from "node:assert/strict";
-import { type Rights, type RunningWorker, spawnModule, workerUrl } from "../../workers/mod.ts";
+import {
+  LaunchedWorker,
+  type Rights,
+  type RunningWorker,
+  spawnModule,
+  workerUrl,
+} from "../../workers/mod.ts";
 import { rightsOf } from "../../workers/permissions.ts";
 import type { ProbeContract } from "./probe_worker.ts";
 
@@ -83,6 +89,28 @@ Deno.test("terminate() fails calls under way, and is no end that is reported", a
   probe.terminate();
   await assert.rejects(call, { code: "CLOSED" });
   await assert.rejects(probe.remote.wait(), { code: "CLOSED" });
+});
+
+Deno.test("a launched worker is taken once, by who wants the same role with the same rights", async () => {
+  const place = { url: new URL("./probe_worker.ts", import.meta.url), rights: RIGHTS };
+  using launched = new LaunchedWorker("relay", place);
+  assert.equal(launched.take("link", place), false);
+  assert.equal(launched.take("relay", { ...place, rights: { ...RIGHTS, net: ["127.0.0.1:1"] } }), false);
+  assert.equal(launched.take("relay", { ...place, url: new URL("./dying_worker.ts", place.url) }), false);
+  {
+    using probe = await spawnProbe({ launched });
+    assert.equal(await probe.remote.askHost("hello"), "HELLO");
+    assert.equal(launched.take("relay", place), false);
+  }
+  using other = await spawnProbe({ launched });
+  assert.equal(await other.remote.askHost("again"), "AGAIN");
+});
+
+Deno.test("a launched worker whose module cannot run says so where it is started", async () => {
+  const url = new URL("./broken_worker.ts", import.meta.url);
+  using launched = new LaunchedWorker("relay", { url, rights: RIGHTS });
+  await launched.failed;
+  await assert.rejects(spawnProbe({ url, launched }), { code: "INTERNAL", message: /broken on purpose/ });
 });
 
 Deno.test("workerUrl() is the role's module beside the one that starts it", () => {
