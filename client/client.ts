@@ -153,6 +153,7 @@ export class AronaClient implements ChatClient {
   readonly #follower: Follower | null;
   readonly #tasks = new Set<Promise<void>>();
   #relay: KnownRelay;
+  #hasRegisteredAgain = false;
   #api: RelayApi | null = null;
   /** The connection, once its login is done. */
   #session: OutboxSession | null = null;
@@ -563,6 +564,19 @@ export class AronaClient implements ChatClient {
   }
 
   async #dial(signal: AbortSignal): Promise<Dialled> {
+    try {
+      return await this.#dialOnce(signal, {
+        register: this.#context.store.get("profile", "registered") === null,
+      });
+    } catch (error) {
+      if (this.#hasRegisteredAgain || !this.isPrimary || !isAronaError(error, "AUTH_FAILED")) throw error;
+      // A relay that was put back from a backup may have forgotten the account; to one that knows it this is a login like any other.
+      this.#hasRegisteredAgain = true;
+      return await this.#dialOnce(signal, { register: true });
+    }
+  }
+
+  async #dialOnce(signal: AbortSignal, { register }: { register: boolean }): Promise<Dialled> {
     const connection = await this.#openConnection(signal);
     const ended = Promise.withResolvers<AronaError>();
     const ready = Promise.withResolvers<void>();
@@ -573,7 +587,7 @@ export class AronaClient implements ChatClient {
     };
     try {
       const link = await RelayLink.login(connection, {
-        auth: await this.#authFields(connection, signal),
+        auth: await this.#authFields(connection, { register, signal }),
         clock: this.#context.clock,
         signal,
         handlers: {
@@ -750,9 +764,9 @@ export class AronaClient implements ChatClient {
 
   async #authFields(
     connection: SecureConnection,
-    signal: AbortSignal,
+    { register, signal }: { register: boolean; signal: AbortSignal },
   ): Promise<{ fields: Record<string, unknown>; blobs: Uint8Array[] }> {
-    const { crypto, store, account, device } = this.#context;
+    const { crypto, account, device } = this.#context;
     const key = device.keys[MANDATORY_SUITE];
     const { blobs } = await createAuth(crypto, {
       connection,
@@ -762,7 +776,7 @@ export class AronaClient implements ChatClient {
       devicePrivateKey: key.privateKey,
     });
     const ticket = this.#ticket();
-    if (store.get("profile", "registered") !== null) return { fields: { account, ticket }, blobs };
+    if (!register) return { fields: { account, ticket }, blobs };
     const { identityKey } = this.#options.identity;
     const bits = connection.greeting.powBits;
     const { exporter } = connection;

@@ -104,8 +104,9 @@ export class MemoryRelayStore implements RelayStore {
     return ++this.#sequence;
   }
 
-  skipSequences(count: number): void {
-    this.#sequence += count;
+  wasRestored({ skippedSequences }: { skippedSequences: number }): void {
+    this.#sequence += skippedSequences;
+    this.#keyPackages.clear();
   }
 
   publishedGist(): StoredGist | null {

@@ -81,11 +81,15 @@ class SqliteRelayStore implements RelayStore {
     return row!.value as number;
   }
 
-  skipSequences(count: number): void {
-    this.database.run(
-      "INSERT INTO counters VALUES ('sequence', ?) ON CONFLICT DO UPDATE SET value = value + excluded.value",
-      count,
-    );
+  wasRestored({ skippedSequences }: { skippedSequences: number }): void {
+    this.database.transaction(() => {
+      this.database.run(
+        "INSERT INTO counters VALUES ('sequence', ?) ON CONFLICT DO UPDATE SET value = value + excluded.value",
+        skippedSequences,
+      );
+      this.database.run("DELETE FROM key_packages");
+      this.database.run("DELETE FROM last_resorts");
+    });
   }
 
   publishedGist(): StoredGist | null {

@@ -173,8 +173,11 @@ export interface RelayStore {
   expireRelayKeys(nowMs: number): void;
   /** The next sequence number of the discovery document: 1, 2, 3 … over all starts. */
   nextSequence(): number;
-  /** Leaves `count` numbers out: after the store was put back from a backup, so that no number comes twice. */
-  skipSequences(count: number): void;
+  /**
+   * The store was put back from a backup: `count` of the document's numbers are left out, so that none comes twice, and all KeyPackages are
+   * forgotten, since some of them have been used. Their devices publish new ones when they connect.
+   */
+  wasRestored(options: { skippedSequences: number }): void;
   /** As it was saved last; null before that. */
   publishedGist(): StoredGist | null;
   savePublishedGist(gist: StoredGist): void;

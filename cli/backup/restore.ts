@@ -82,7 +82,7 @@ export async function placeBackup(
     });
   }
   using _ = filled ? await lockAgainstUse(target, kind) : NO_LOCK;
-  if (kind === "relay") skipSequences(join(backup.folder, "relay.db"));
+  if (kind === "relay") prepareRelay(join(backup.folder, "relay.db"));
   const aside = filled ? await freeName(`${target}.before-restore`) : null;
   try {
     if (aside !== null) await Deno.rename(target, aside);
@@ -151,11 +151,14 @@ async function inBackup<T>(file: string, use: (reader: TarReader) => Promise<T>)
   }
 }
 
-/** A relay that came back with a number that it had given out before would be taken for an old one by everybody. */
-function skipSequences(path: string): void {
+/**
+ * A relay that came back with a document's number that it had given out before would be taken for an old one by everybody, and its
+ * KeyPackages may have been used since.
+ */
+function prepareRelay(path: string): void {
   const store = openSqliteRelayStore(path);
   try {
-    store.skipSequences(SKIPPED_SEQUENCES);
+    store.wasRestored({ skippedSequences: SKIPPED_SEQUENCES });
   } finally {
     store.close();
   }

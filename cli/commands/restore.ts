@@ -38,7 +38,7 @@ export const restore: CommandSpec = {
     if (aside !== null) output.note(`What was there is now in ${aside}.`);
     output.note(
       kind === "relay"
-        ? "Accounts and groups are as they were then; devices notice it and bring their conversations up to date. Never run two copies of one relay."
+        ? "Accounts and groups are as they were then: who is new since registers again by itself, channels and direct messages go on, private groups that have changed since have to be made anew. Never run two copies of one relay."
         : "The relay notices a profile that was put back: it comes into its conversations again by itself, and what was missed is marked. " +
           "Never use both copies: for a second machine there is `arona device add`.",
     );

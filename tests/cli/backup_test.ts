@@ -200,6 +200,36 @@ Deno.test("relay and profile are backed up while they run, put back elsewhere, a
   await relay.ok("send", "#general", "after", "--profile", "alice", "--wait", "accepted");
 });
 
+Deno.test("a relay that was put back from before: who registered since registers again, channels and direct messages go on", async () => {
+  await using places = await temporaryFolder();
+  const file = `${places.path}/relay.tar`;
+  const home = await Deno.makeTempDir({ prefix: "arona-e2e-" }); // goes with the relays
+  const data = `${home}/relay`;
+  {
+    await using relay = await TestRelay.start({ home });
+    const { address } = relay.listening;
+    await relay.ok("join", "#general", "--username", "alice");
+    const made = await arona(home, "backup", file, "--data", data);
+    assert.equal(made.code, 0, made.err);
+    await relay.ok("send", "#general", "I am new", "--username", "bob");
+    await relay.ok("send", "@alice", "between us", "--username", "bob");
+    await relay.ok("send", "#general", "welcome", "--username", "alice");
+    relay.process.signal("SIGTERM");
+    await relay.process.outcome();
+    const put = await arona(home, "restore", file, "--force", "--data", data);
+    assert.equal(put.code, 0, put.err);
+    await using again = await TestRelay.start({ home, listen: address });
+    await using tail = again.start("tail", "--username", "alice", "--json");
+    await tail.until("err", /Listening/);
+    await again.ok("send", "#general", "here again", "--username", "bob");
+    await tail.until("out", /"group":"#general".*"from":"bob".*"here again"/);
+    await again.ok("send", "@alice", "as before", "--username", "bob");
+    await tail.until("out", /"kind":"dm","from":"bob".*"as before"/);
+    tail.signal("SIGINT");
+    await tail.outcome();
+  }
+});
+
 Deno.test("a backup that is damaged or cut short is refused, and nothing is changed or left", async () => {
   await using places = await temporaryFolder();
   const file = `${places.path}/relay.tar`;

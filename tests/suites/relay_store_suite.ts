@@ -47,8 +47,27 @@ export function relayStoreSuite(name: string, open: () => RelayStore): void {
 
   test("counts the document's sequence up from 1", (store) => {
     assert.deepEqual([store.nextSequence(), store.nextSequence(), store.nextSequence()], [1, 2, 3]);
-    store.skipSequences(10);
-    assert.equal(store.nextSequence(), 14);
+  });
+
+  test("leaves numbers out and forgets KeyPackages when it was put back from a backup", (store) => {
+    register(store, alice);
+    store.addKeyPackages(alice.device, {
+      suite: 82,
+      keyPackages: [bytes(1)],
+      lastResort: bytes(2),
+      limit: 8,
+    });
+    assert.equal(store.nextSequence(), 1);
+    store.wasRestored({ skippedSequences: 10 });
+    assert.equal(store.nextSequence(), 12);
+    assert.equal(store.keyPackageCounts(alice.device).size, 0);
+    assert.equal(store.takeKeyPackage(alice.device, 82), null);
+    assert.equal(store.account("alice")?.account, "alice");
+  });
+
+  test("counts on after that in a store that has given out none", (store) => {
+    store.wasRestored({ skippedSequences: 10 });
+    assert.equal(store.nextSequence(), 11);
   });
 
   test("remembers the Gist that the document was published in last", (store) => {
