@@ -11,6 +11,7 @@ import { Arona, type Program, TestRelay } from "./cli/processes.ts";
 import { bundle } from "../scripts/bundle.ts";
 import { BILL_FILE, compileBundle, TARGETS } from "../scripts/compile.ts";
 import { standInAgents } from "./helpers/stand_in_agents.ts";
+import { githubApi, startGithub } from "./helpers/github.ts";
 import { requirement } from "./require.ts";
 import { type WallReport, WALLS } from "./workers/walls.ts";
 
@@ -24,6 +25,8 @@ const folder = Deno.makeTempDirSync({ prefix: "arona-executable-" });
 addEventListener("unload", () => Deno.removeSync(folder, { recursive: true }));
 const missing = await makeExecutable();
 const executable = requirement(missing === null, missing ?? "");
+/** Tests that also need the stand-in for GitHub. */
+const published = executable.present ? githubApi : executable;
 const program: Program = { command: `${folder}/arona`, args: [], env: { PATH: "" }, cwd: emptyFolder() };
 
 executable.test("the executable says its version, its commit and its runtime, and fits its size", async () => {
@@ -77,6 +80,30 @@ executable.test("a tunnel's program is run from the executable too, and the link
   const args = ["send", "#general", "hello", "--username", "alice", "--relay", JSON.parse(line).link];
   const { code, err } = await new Arona(relay.home, args, { program }).outcome();
   assert.equal(code, 0, err);
+  relay.process.signal("SIGTERM"); // killed, it could not end the tunnel's program
+  assert.equal((await relay.process.outcome()).code, 0);
+});
+
+published.test("a relay that publishes is found by its Gist alone, and afterwards without a word", async () => {
+  await using github = await startGithub();
+  const env = { ARONA_GITHUB_API: github.url };
+  const token = github.addUser("octocat");
+  await using relay = await TestRelay.start({
+    program,
+    args: ["--publish-gist"],
+    env: { ...env, GITHUB_TOKEN: token },
+  });
+  const [line] = await relay.process.until("out", /^\{"type":"Published".*$/m);
+  const arona = (...args: string[]) => new Arona(relay.home, args, { program, env }).outcome();
+
+  const found = await arona("discover", JSON.parse(line).source, "--json");
+  assert.equal(found.code, 0, found.err);
+  assert.ok(found.out.includes(relay.listening.fingerprint), found.out);
+
+  const joined = await arona("join", "#general", "--relay", JSON.parse(line).url, "--username", "alice");
+  assert.equal(joined.code, 0, joined.err);
+  const sent = await arona("send", "#general", "hello", "--username", "alice");
+  assert.equal(sent.code, 0, sent.err);
 });
 
 executable.test("the bill of materials lists the runtime and the packages in the bundle, and nothing that only tests use", async () => {
