@@ -1,7 +1,8 @@
 /** `arona serve --tunnel` as people run it: processes, a real OpenSSH server, and links that are followed. */
 
 import assert from "node:assert/strict";
-import { parseEndpoint } from "../../proto/mod.ts";
+import { type Endpoint, parseEndpoint, selectProvider, utf8, verifyDocument } from "../../proto/mod.ts";
+import { type GithubStandIn, startGithub } from "../helpers/github.ts";
 import { openSsh, SshServer } from "../helpers/sshd.ts";
 import { standInAgents } from "../helpers/stand_in_agents.ts";
 import { Arona } from "./processes.ts";
@@ -15,11 +16,14 @@ class Serving implements AsyncDisposable {
     this.#process = new Arona(home, ["serve", "--json", ...args], { env });
   }
 
-  /** The next line on stdout. */
-  async next(): Promise<Record<string, string>> {
-    const [, line] = await this.#process.until("out", new RegExp(`^(?:.*\n){${this.#lines}}(.*)\n`));
-    this.#lines++;
-    return JSON.parse(line);
+  /** The next line on stdout, or the next one of a type. */
+  async next(type?: string): Promise<Record<string, string>> {
+    for (;;) {
+      const [, line] = await this.#process.until("out", new RegExp(`^(?:.*\n){${this.#lines}}(.*)\n`));
+      this.#lines++;
+      const object = JSON.parse(line);
+      if (type === undefined || object.type === type) return object;
+    }
   }
 
   logged(pattern: RegExp): Promise<RegExpExecArray> {
@@ -75,6 +79,39 @@ openSsh.test("arona serve --tunnel ssh: the link that it prints lets people in, 
   assert.equal(await relay.end(), 0);
   await ssh.logged(/Received disconnect|Disconnected from user/);
   assert.ok(!relay.log.includes(" error "), relay.log);
+});
+
+openSsh.test("a client follows a relay whose tunnel comes back elsewhere, by the Gist that is published again", async () => {
+  await using home = await folder();
+  await using ssh = await SshServer.start();
+  await using github = await startGithub();
+  const env = {
+    PATH: `${ssh.bin}:${Deno.env.get("PATH")}`,
+    GITHUB_TOKEN: github.addUser("octocat"),
+    ARONA_GITHUB_API: github.url,
+  };
+  const args = ["--listen", "127.0.0.2:0", "--publish-gist", "--tunnel", ssh.spec];
+  await using relay = new Serving(home.path, args, env);
+  const { address: own } = await relay.next("Listening");
+  const { link } = await relay.next("Published");
+  const { address: first } = await relay.next("Address");
+  await inGist(github, first);
+  await using friend = new Arona(`${home.path}/friend`, ["connect", "--plain", link, "--username", "alice"], {
+    env: { ARONA_GITHUB_API: github.url, ARONA_PASSPHRASE: "" },
+  });
+  await friend.type("/join #general\n");
+  await friend.until("out", /#general/);
+
+  await ssh.kill();
+  await using _taken = somebodyElse(parseEndpoint(first));
+  await ssh.open();
+  const { address: second } = await relay.next("Address");
+  assert.ok(second !== first && second !== own);
+  await friend.until("out", new RegExp(`The relay has moved to ${second} \\(found by gist:`));
+  await friend.type("still here\n/quit\n");
+  const { code, err } = await friend.outcome();
+  assert.equal(code, 0, err);
+  assert.equal(await relay.end(), 0);
 });
 
 openSsh.test("arona serve --tunnel ssh: when the relay is killed, ssh ends with it", async () => {
@@ -158,6 +195,32 @@ Deno.test("arona serve --tunnel: what is no tunnel, and a program that is not he
     /Cannot open tunnel ngrok: there is no program ngrok in PATH\. Get it from https:\/\/ngrok/,
   );
 });
+
+/** Another service at an address: it hangs up on whoever comes. */
+function somebodyElse(endpoint: Endpoint): AsyncDisposable {
+  const listener = Deno.listen(endpoint);
+  const serving = (async () => {
+    for await (const connection of listener) connection.close();
+  })();
+  return {
+    async [Symbol.asyncDispose]() {
+      listener.close();
+      await serving;
+    },
+  };
+}
+
+/** Resolves when the one Gist has a document that says `address`. */
+async function inGist(github: GithubStandIn, address: string): Promise<void> {
+  const crypto = await selectProvider();
+  for (let seen = github.requests.length;; seen++) {
+    const [gist] = github.gists.values();
+    const document = await verifyDocument(crypto, utf8(gist.files.get("arona.json")!), { nowMs: Date.now() });
+    if (document.endpoints.join() === address) return;
+    await github.seen(seen);
+    await github.requests.at(-1)?.answered;
+  }
+}
 
 /** Runs a command that has to succeed. @returns what it prints */
 async function done(home: string, ...args: string[]): Promise<string> {
