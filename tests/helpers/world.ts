@@ -9,6 +9,7 @@ import {
   linkDevice,
   openClient,
 } from "../../client/mod.ts";
+import type { Discovery, KnownRelay } from "../../client/discovery/mod.ts";
 import { createMemoryStore, type Store } from "../../client/store/mod.ts";
 import {
   type Clock,
@@ -135,6 +136,9 @@ export class World {
       crypto?: CryptoProvider;
       /** @default over TCP */
       dial?: typeof connectTcp;
+      /** Instead of the link. */
+      relay?: KnownRelay;
+      discovery?: Discovery;
     } = {},
   ): Promise<Person> {
     const store = options.store ?? createMemoryStore();
@@ -142,7 +146,9 @@ export class World {
       store,
       crypto: options.crypto ?? this.crypto,
       dial: options.dial ?? connectTcp,
-      link: options.link ?? this.relay.link,
+      link: options.relay === undefined ? options.link ?? this.relay.link : undefined,
+      relay: options.relay,
+      discovery: options.discovery,
       username: name,
       clock: options.clock,
     });
@@ -176,9 +182,13 @@ export class World {
     return await this.person(person.name, { store: person.store, device: person.device });
   }
 
-  /** Stops the relay and starts it again on the same port with the same store; memory is gone. */
-  async restartRelay(): Promise<void> {
-    const { port } = parseLink(this.relay.link);
+  /**
+   * Stops the relay and starts it again with the same store; memory is gone.
+   *
+   * @param options.port where. @default the same port as before
+   */
+  async restartRelay(options: { port?: number } = {}): Promise<void> {
+    const { port = parseLink(this.relay.link).port } = options;
     await this.relay.stop();
     this.mailboxes.close();
     this.mailboxes = this.openMailboxes();
