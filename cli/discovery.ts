@@ -1,7 +1,7 @@
 /** Discovery as commands use it: the platform's network, and GitHub or what stands in for it. */
 
-import { type Browse, browse, createDiscovery, type Discovery } from "../client/discovery/mod.ts";
-import { type Clock, connectTcp, lanInterfaces, parseGithubApi } from "../proto/mod.ts";
+import { type Browse, createDiscovery, type Discovery } from "../client/discovery/mod.ts";
+import { type Clock, connectTcp, parseGithubApi } from "../proto/mod.ts";
 import type { CommandContext } from "./command.ts";
 import type { Io } from "./io.ts";
 
@@ -12,7 +12,7 @@ export function commandDiscovery({ io, settings }: CommandContext, clock: Clock)
     fetch,
     dial: connectTcp,
     githubApi: githubApi(io),
-    browse: settings.switch("lan") ? lanBrowse(clock) : undefined,
+    browse: settings.switch("lan") ? browseInWorker : undefined,
   });
 }
 
@@ -22,10 +22,8 @@ export function githubApi(io: Pick<Io, "env">): string | undefined {
   return set ? parseGithubApi(set) : undefined;
 }
 
-function lanBrowse(clock: Clock): Browse {
-  return async function* (signal) {
-    const { openMulticast } = await import("../proto/udp/mod.ts");
-    const socket = await openMulticast();
-    yield* browse({ socket, interfaces: lanInterfaces(Deno.networkInterfaces()), clock, signal });
-  };
-}
+/** Loaded where somebody looks there at all. */
+const browseInWorker: Browse = async function* (signal) {
+  const { browseLan } = await import("./lan.ts");
+  yield* browseLan(signal);
+};

@@ -1,9 +1,14 @@
 /** Relays on a local network, each in a network namespace of its own: announced, found, gone. */
 
 import assert from "node:assert/strict";
-import { type NetworkHost, networks, onHost, TestNetwork } from "../helpers/network.ts";
-import { Arona, type Program } from "./processes.ts";
+import { networks, onHost, TestNetwork } from "../helpers/network.ts";
+import { requirement, requireTool } from "../require.ts";
+import { Arona } from "./processes.ts";
 
+const withTerminal = requirement(
+  networks.present && requireTool("script").present,
+  "network namespaces (iproute2 as root) or script are not there",
+);
 const MAIN = path("../../main.ts");
 const BROWSE = path("../helpers/browse_main.ts");
 
@@ -39,6 +44,26 @@ networks.test("two relays of one name are both found, and whoever looks sees onl
     `${world.address(0)}:7700`,
     `${world.address(1)}:7700`,
   ]);
+});
+
+withTerminal.test("whoever sits at a terminal is asked which of two relays it shall be", async () => {
+  await using world = await World.create(3);
+  const relays = [await world.serve(0, ["--name", "Home"]), await world.serve(1, ["--name", "Work"])];
+  for (const { process } of relays) await process.until("err", /announced on the local network/);
+  const found = await world.arona(2, ["discover", "lan", "--json"]).outcome();
+  assert.deepEqual(
+    objects(found.out).map(({ link }) => link).toSorted(),
+    relays.map(({ listening }) => listening.link).toSorted(),
+  );
+  await using chat = world.atTerminal(2, ["connect", "--plain", "--username", "alice"]);
+  const [, number] = await chat.until("out", /(\d) {2}Work at .*[^]*Which relay\?/);
+  await chat.type(`${number}\n`);
+  await chat.until("out", /First contact with the relay Work/);
+  await chat.until("out", /You are alice/);
+  await chat.type("/quit\n");
+  await chat.outcome();
+  const id = await world.arona(2, ["id", "--json"]).outcome();
+  assert.equal(JSON.parse(id.out).relay.fingerprint, relays[1].listening.fingerprint);
 });
 
 networks.test("a relay is not announced with --no-lan, nor where it listens on loopback alone", async () => {
@@ -134,6 +159,12 @@ class World implements AsyncDisposable {
     return this.run(host, ["run", "-A", "--no-check", MAIN, ...args]);
   }
 
+  /** A command on a terminal that does not know its size. */
+  atTerminal(host: number, args: readonly string[]): Arona {
+    const command = [Deno.execPath(), "run", "-A", "--no-check", MAIN, ...args].join(" ");
+    return this.start(host, ["script", "-qec", command, "/dev/null"]);
+  }
+
   browse(host: number): { next(): Promise<Found> } {
     const process = this.run(host, ["run", "-A", "--no-check", BROWSE]);
     let read = 0;
@@ -147,8 +178,13 @@ class World implements AsyncDisposable {
 
   /** Runs Deno on a host. */
   run(host: number, args: readonly string[]): Arona {
-    const program = onDeno(this.network.host(host), args);
-    const process = new Arona(`${this.home}/${host}`, [], { program, env: { ARONA_LAN: "yes" } });
+    return this.start(host, [Deno.execPath(), ...args]);
+  }
+
+  start(host: number, line: readonly string[]): Arona {
+    const [command, args] = onHost(this.network.host(host), line);
+    const env = { ARONA_PASSPHRASE: "", ARONA_LAN: "1" };
+    const process = new Arona(`${this.home}/${host}`, [], { program: { command, args }, env });
     this.#processes.push(process);
     return process;
   }
@@ -163,11 +199,6 @@ class World implements AsyncDisposable {
     await this.network[Symbol.asyncDispose]();
     await Deno.remove(this.home, { recursive: true });
   }
-}
-
-function onDeno(host: NetworkHost, args: readonly string[]): Program {
-  const [command, before] = onHost(host, [Deno.execPath(), ...args]);
-  return { command, args: before };
 }
 
 function objects(out: string): Record<string, unknown>[] {

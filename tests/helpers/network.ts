@@ -35,6 +35,7 @@ export class TestNetwork implements AsyncDisposable {
   /** Makes a network of so many hosts. */
   static async create(hosts: number): Promise<TestNetwork> {
     const network = new TestNetwork();
+    await sweep();
     try {
       await network.#add(SWITCH);
       await ip("-n", network.#name(SWITCH), "link", "add", "br0", "type", "bridge");
@@ -67,7 +68,7 @@ export class TestNetwork implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     globalThis.removeEventListener("unload", this.#onUnload);
-    for (const name of this.#namespaces.splice(0)) await ip("netns", "del", name).catch(() => {});
+    for (const name of this.#namespaces.splice(0)) await remove(name);
   }
 
   async #addHost(index: number): Promise<void> {
@@ -110,10 +111,39 @@ export function onHost(host: NetworkHost, command: readonly string[]): [string, 
   return ["ip", ["netns", "exec", host.namespace, ...command]];
 }
 
-async function ip(...args: string[]): Promise<void> {
-  const { success, stderr } = await new Deno.Command("ip", { args, stdout: "null", stderr: "piped" })
-    .output();
+/** Removes what a test left that was killed: its process is in the names, and is there no more. */
+async function sweep(): Promise<void> {
+  for (const [name, pid] of (await ip("netns", "list")).matchAll(/^arona-(\d+)-\S+/gm)) {
+    if (!isAlive(Number(pid))) await remove(name);
+  }
+}
+
+/** Ends what still runs in a namespace, and removes it. */
+async function remove(namespace: string): Promise<void> {
+  try {
+    for (const pid of (await ip("netns", "pids", namespace)).split("\n").filter((line) => line !== "")) {
+      if (isAlive(Number(pid))) Deno.kill(Number(pid), "SIGKILL");
+    }
+    await ip("netns", "del", namespace);
+  } catch {
+    // Another test that sweeps was faster.
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    Deno.statSync(`/proc/${pid}`);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** @returns what it prints */
+async function ip(...args: string[]): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command("ip", { args }).output();
   if (!success) throw new Error(`Cannot ip ${args.join(" ")}: ${new TextDecoder().decode(stderr)}`);
+  return new TextDecoder().decode(stdout);
 }
 
 function canMakeNamespace(): boolean {
