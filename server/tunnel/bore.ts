@@ -7,7 +7,7 @@
 
 import type { Endpoint } from "../../proto/mod.ts";
 import { type AgentFailure, type AgentNews, COMMON_ENVIRONMENT, quote, type TunnelAgent } from "./agent.ts";
-import type { TunnelSpec } from "./spec.ts";
+import { publicHostOf, type TunnelSpec } from "./spec.ts";
 
 /** The agent of `bore[:host]`. */
 export function boreAgent(spec: TunnelSpec & { kind: "bore" }): TunnelAgent {
@@ -29,7 +29,7 @@ export function boreAgent(spec: TunnelSpec & { kind: "bore" }): TunnelAgent {
         ...port === 0 ? [] : ["--port", String(port)],
       ],
       presumed: null,
-      read: (line) => read(line, { host, port }),
+      read: (line) => read(line, { host: publicHostOf(spec)!, port }),
     }),
     unanswered: (address, detail) => ({
       reason: "no_answer",

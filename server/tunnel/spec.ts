@@ -64,9 +64,9 @@ export function formatTunnelSpec(spec: TunnelSpec): string {
 export function publicHostOf(spec: TunnelSpec): string | null {
   switch (spec.kind) {
     case "ssh":
-      return spec.reachedAt?.host ?? spec.host;
+      return (spec.reachedAt?.host ?? spec.host).toLowerCase();
     case "bore":
-      return spec.host;
+      return spec.host.toLowerCase();
     case "ngrok":
       return null;
   }
@@ -105,7 +105,7 @@ function hostOf(text: string, part: string): { host: string; port: number | null
   if (port !== null && (port < 1 || port > MAX_PORT)) {
     throw refused(text, `the port ${portText} is not from 1 to ${MAX_PORT}`);
   }
-  return { host: (ipv6 ?? name).toLowerCase(), port };
+  return { host: ipv6 ?? name, port }; // as it is: names in ~/.ssh/config have cases
 }
 
 function formatHost({ host, port = null }: { host: string; port?: number | null }): string {

@@ -24,7 +24,9 @@ export class SshServer implements AsyncDisposable {
   static async start(options: { config?: readonly string[] } = {}): Promise<SshServer> {
     const folder = await Deno.makeTempDir({ prefix: "arona-sshd-" });
     for (const name of ["host", "user", "stranger"]) await makeKey(`${folder}/${name}`);
-    await Deno.copyFile(`${folder}/user.pub`, `${folder}/authorized_keys`);
+    // As little as a tunnel needs, as docs/tunnels.md says it.
+    const key = await Deno.readTextFile(`${folder}/user.pub`);
+    await Deno.writeTextFile(`${folder}/authorized_keys`, `restrict,port-forwarding ${key}`);
     const server = new SshServer(folder, freePort(), await currentUser());
     await server.#writeClient("user");
     await server.open(options);
@@ -60,6 +62,7 @@ export class SshServer implements AsyncDisposable {
         `AuthorizedKeysFile ${this.folder}/authorized_keys`,
         "AuthenticationMethods publickey",
         "GatewayPorts no",
+        "AllowTcpForwarding remote",
         "PermitRootLogin yes",
         "PidFile none",
         "StrictModes no",

@@ -18,9 +18,9 @@ Deno.test("parseTunnelSpec() reads every form, and formatTunnelSpec() writes it 
     ["ssh:me@vps.example.org", ssh],
     ["ssh:me@vps.example.org:2222", { ...ssh, port: 2222 }],
     ["ssh:me@[2001:db8::7]:22", { ...ssh, host: "2001:db8::7", port: 22 }],
-    ["ssh:me@my_vps=chat.example.org", {
+    ["ssh:me@My_vps=chat.example.org", {
       ...ssh,
-      host: "my_vps",
+      host: "My_vps", // of ~/.ssh/config
       reachedAt: { host: "chat.example.org", port: null },
     }],
     ["ssh:me@vps.example.org:22=[::1]:443", { ...ssh, port: 22, reachedAt: { host: "::1", port: 443 } }],
