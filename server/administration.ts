@@ -1,6 +1,5 @@
 /** What the operator does to a running relay: keeps people out, ends sessions, changes limits. */
 
-import { fromBase64Url, parseAccountName, toHex } from "../proto/mod.ts";
 import type { Admission } from "./admission.ts";
 import type { RateLimiter } from "./rate_limit.ts";
 import { changeLimits, type RelayLimits } from "./running_limits.ts";
@@ -18,24 +17,6 @@ export interface SubjectResult {
   readonly changed: boolean;
   /** Sessions that were ended. */
   readonly sessions: number;
-}
-
-/**
- * `alice` or `@alice` is an account; 64 hexadecimal digits, spaced as one likes, or 43 characters of base64url are a fingerprint.
- *
- * @throws {AronaError} `BAD_NAME`
- */
-export function parseSubject(text: string): Subject {
-  const hex = text.replace(/[\s:]+/g, "").toLowerCase();
-  if (/^[0-9a-f]{64}$/.test(hex)) return { kind: "fingerprint", subject: hex };
-  if (/^[A-Za-z0-9_-]{43}$/.test(text)) {
-    try {
-      return { kind: "fingerprint", subject: toHex(fromBase64Url(text)) };
-    } catch {
-      // not base64url after all
-    }
-  }
-  return { kind: "account", subject: parseAccountName(text.replace(/^@/, "")) };
 }
 
 /** The operator's hand in a relay. */

@@ -2,7 +2,7 @@
 
 export type { Bus, Listener as BusListener, Published, Recipient } from "./bus.ts";
 export { InProcessBus } from "./bus.ts";
-export { parseSubject, type Subject, type SubjectResult } from "./administration.ts";
+export type { Subject, SubjectResult } from "./administration.ts";
 export type { HandshakeFailure, RelayCounters, Tally } from "./counters.ts";
 export type { SharedDelivery, WelcomeHead } from "./delivery.ts";
 export * from "./limits.ts";

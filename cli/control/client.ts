@@ -1,6 +1,6 @@
 /** Asks a running relay through its control port. */
 
-import { AronaError, isErrorCode } from "../../proto/mod.ts";
+import { AronaError, isErrorCode } from "../../proto/base/mod.ts";
 import type { RelayLimits } from "../../server/mod.ts";
 import { CommandFailure } from "../failure.ts";
 import { reasonOf } from "../paths.ts";

@@ -1,10 +1,11 @@
 /** Serves control of a running relay on loopback. Only who can read control.json is listened to, and no web page ever. */
 
-import { timingSafeEqual } from "node:crypto";
-import { AronaError, type CryptoProvider, toBase64Url, utf8 } from "../../proto/mod.ts";
-import { parseSubject, type SubjectResult } from "../../server/mod.ts";
+import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import { AronaError, toBase64Url } from "../../proto/base/mod.ts";
+import type { SubjectResult } from "../../server/mod.ts";
 import { oneLine } from "../failure.ts";
 import { CONTROL_ROOT, type ControlledRelay, MAX_CONTROL_BODY_BYTES } from "./protocol.ts";
+import { parseSubject } from "./subject.ts";
 
 const TOKEN_BYTES = 32;
 /** Requests that may be under way at once. */
@@ -24,15 +25,13 @@ export interface ControlServer {
 /** Options of {@link serveControl}. */
 export interface ServeControlOptions {
   readonly relay: ControlledRelay;
-  readonly crypto: Pick<CryptoProvider, "randomBytes" | "digest">;
   /** Hears of what went wrong inside. */
   readonly onFault?: (error: unknown) => void;
 }
 
 /** Begins to serve control, on a port that the system chooses. */
 export function serveControl(options: ServeControlOptions): ControlServer {
-  const { crypto } = options;
-  const token = toBase64Url(crypto.randomBytes(TOKEN_BYTES));
+  const token = toBase64Url(randomBytes(TOKEN_BYTES));
   let address = "";
   const handler = controlHandler({ ...options, token, address: () => address });
   const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, handler);
@@ -51,13 +50,13 @@ export function serveControl(options: ServeControlOptions): ControlServer {
  * @param options.address `127.0.0.1:PORT`, which requests have to name as their host: a web page that was made to point here names another
  */
 export function controlHandler(
-  options: Pick<ServeControlOptions, "relay" | "crypto" | "onFault"> & {
+  options: Pick<ServeControlOptions, "relay" | "onFault"> & {
     readonly token: string;
     readonly address: () => string;
   },
 ): (request: Request) => Promise<Response> {
-  const { relay, crypto, onFault } = options;
-  const hash = (text: string) => crypto.digest("SHA-256", utf8(text));
+  const { relay, onFault } = options;
+  const hash = (text: string) => createHash("sha256").update(text).digest();
   const expected = hash(`Bearer ${options.token}`);
   let underWay = 0;
   return async (request) => {

@@ -1,6 +1,6 @@
 /** Serves `/healthz`, `/readyz` and `/metrics`. Nobody's name is in what they say, and nothing can be changed through them. */
 
-import { type Endpoint, formatEndpoint } from "../../proto/mod.ts";
+import { type Endpoint, formatEndpoint } from "../../proto/base/mod.ts";
 import type { RelayStatus } from "../control/protocol.ts";
 import { CommandFailure } from "../failure.ts";
 import { reasonOf } from "../paths.ts";

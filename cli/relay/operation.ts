@@ -1,7 +1,8 @@
 /** What the operator has of a running relay: control, metrics, and reading the configuration again. */
 
+import { resolve } from "node:path";
 import process from "node:process";
-import { type CryptoProvider, parseEndpoint } from "../../proto/mod.ts";
+import { parseEndpoint } from "../../proto/base/mod.ts";
 import { type ConfigContract, type RunningWorker, spawnWorker } from "../../workers/mod.ts";
 import type { CommandContext } from "../command.ts";
 import { VERSION } from "../commands/version.ts";
@@ -28,7 +29,8 @@ export interface OperationOptions {
   readonly relay: RelayRole;
   readonly folder: DataFolder;
   readonly log: RelayLogWriter;
-  readonly crypto: Pick<CryptoProvider, "randomBytes" | "digest">;
+  /** Reads the configuration again; null where there is none. Stays the caller's. */
+  readonly config: ConfigRole | null;
   /** The options of `arona serve`. */
   readonly served: readonly OptionName[];
   /** Sets where others reach the relay; none means what the machine says. */
@@ -57,11 +59,9 @@ export async function startOperation(context: CommandContext, options: Operation
   const { settings, io } = context;
   await using started = new AsyncDisposableStack();
   const listen = parseMetrics(settings.text("metrics"));
-  const config = await startConfigWorker(context);
-  if (config !== null) started.use(config);
-  const control = new Control(context, { ...options, config });
+  const control = new Control(context, options);
   const onFault = (error: unknown) => log.log({ type: "internal_error", where: "control", error });
-  const server = serveControl({ relay: control, crypto: options.crypto, onFault });
+  const server = serveControl({ relay: control, onFault });
   started.defer(() => server.stop());
   await writeControlFile(folder.path, { address: server.address, token: server.token, pid: Deno.pid });
   if (listen !== null) {
@@ -118,7 +118,7 @@ class Control implements ControlledRelay {
 
   constructor(
     private readonly context: CommandContext,
-    private readonly parts: OperationOptions & { readonly config: RunningWorker<ConfigContract> | null },
+    private readonly parts: OperationOptions,
   ) {
     this.#settings = context.settings;
   }
@@ -231,12 +231,12 @@ class Control implements ControlledRelay {
   }
 }
 
-/** Only who can read the file can read it again; the main thread will not. */
-async function startConfigWorker(
-  { settings, signal }: CommandContext,
-): Promise<RunningWorker<ConfigContract> | null> {
+/** Who reads the configuration again: the main thread will not be allowed to. */
+export type ConfigRole = RunningWorker<ConfigContract>;
+
+/** Starts it. @returns null where the relay was started without a configuration file */
+export async function startConfigRole({ settings, signal }: CommandContext): Promise<ConfigRole | null> {
   if (settings.file === null) return null;
-  const { resolve } = await import("node:path");
   const file = resolve(settings.file);
   return await spawnWorker<ConfigContract>("config", { parameters: { file }, init: { file }, signal });
 }

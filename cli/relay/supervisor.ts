@@ -5,7 +5,7 @@
  * the main thread still needs afterwards goes into `keep`; all other rights are gone from then on.
  */
 
-import { createNativeProvider, formatEndpoint, parseEndpoint } from "../../proto/mod.ts";
+import { formatEndpoint, parseEndpoint } from "../../proto/mod.ts";
 import type { LaunchedWorker } from "../../workers/mod.ts";
 import type { CommandContext } from "../command.ts";
 import { ended } from "../ending.ts";
@@ -17,7 +17,7 @@ import { announce, announceMetrics } from "./announce.ts";
 import { lockDataFolder } from "./data_folder.ts";
 import { limitsOf } from "./limits.ts";
 import { runOfMachine } from "./machine.ts";
-import { parseMetrics, startOperation } from "./operation.ts";
+import { parseMetrics, startConfigRole, startOperation } from "./operation.ts";
 import { readPublishing, startPublisherRole } from "./publisher_role.ts";
 import { Reach } from "./reach.ts";
 import { startRelayRole } from "./relay_role.ts";
@@ -43,6 +43,8 @@ export async function runRelay(
   const publishing = await readPublishing(context);
   const wantedTunnel = readTunnel(context);
   using folder = await lockDataFolder(context);
+  const config = startConfigRole(context); // while the relay starts
+  config.catch(() => {}); // said where it is awaited
   const logWriter = await createRelayLog(level, (line) => output.error(`${line}\n`), { format });
   try {
     await using relay = await startRelayRole({
@@ -85,7 +87,7 @@ export async function runRelay(
         tunnel: () => tunnel?.status() ?? null,
       },
       log: logWriter,
-      crypto: createNativeProvider(), // hashes and chance are native everywhere
+      config: await config,
       setPublicAddresses: (addresses) => reach.setGiven(addresses),
     });
     await io.dropRights([]);
@@ -96,6 +98,7 @@ export async function runRelay(
     await Promise.race([ended(signal), operation.endAsked, relay.ended]);
     await Promise.race([operation.drain(), relay.ended]);
   } finally {
+    (await config.catch(() => null))?.terminate();
     await logWriter.close();
   }
 }

@@ -6,8 +6,9 @@ import { controlPath, readControlFile, writeControlFile } from "../../cli/contro
 import { type ControlledRelay, MAX_CONTROL_BODY_BYTES } from "../../cli/control/protocol.ts";
 import { serveControl } from "../../cli/control/server.ts";
 import { span, statusLines, statusObject } from "../../cli/control/status_text.ts";
-import { selectProvider } from "../../proto/mod.ts";
 import { changeLimits, DEFAULT_RELAY_LIMITS, type RelayLimits } from "../../server/mod.ts";
+import { parseSubject } from "../../cli/control/subject.ts";
+import { toBase64Url, toHex } from "../../proto/mod.ts";
 import { temporaryFolder } from "./test_io.ts";
 import { testStatus } from "./test_status.ts";
 
@@ -38,7 +39,6 @@ async function served() {
   const faults: unknown[] = [];
   const control = serveControl({
     relay,
-    crypto: await selectProvider(),
     onFault: (error) => faults.push(error),
   });
   const { address, token } = control;
@@ -186,6 +186,19 @@ Deno.test("status is told in words and as one object", () => {
   assert.equal(object.uptimeS, 90_000);
   assert.deepEqual(object.document, { sequence: 17, expiresAt: "2026-01-09T00:00:00.000Z" });
   assert.deepEqual([span(0), span(59.6), span(3_600), span(90_061)], ["0 s", "1 min", "1 h", "1 d 1 h"]);
+});
+
+Deno.test("parseSubject() tells names from fingerprints, however they are written", () => {
+  const bytes = new Uint8Array(32).map((_, i) => i * 8);
+  const fingerprint = { kind: "fingerprint", subject: toHex(bytes) };
+  assert.deepEqual(parseSubject(toHex(bytes)), fingerprint);
+  assert.deepEqual(parseSubject(toHex(bytes).toUpperCase().match(/.{4}/g)!.join(" ")), fingerprint);
+  assert.deepEqual(parseSubject(toBase64Url(bytes)), fingerprint);
+  assert.deepEqual(parseSubject("@alice"), { kind: "account", subject: "alice" });
+  assert.deepEqual(parseSubject("alice"), { kind: "account", subject: "alice" });
+  for (const text of ["", "@", "a", "Ali ce", "x".repeat(42), toHex(bytes).slice(1)]) {
+    assert.throws(() => parseSubject(text), { code: "BAD_NAME" }, text);
+  }
 });
 
 /** Speaks HTTP by hand. @returns the lines of the answer */

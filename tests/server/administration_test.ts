@@ -8,8 +8,6 @@ import {
   fingerprintOf,
   FrameType,
   parseEndpoint,
-  toBase64Url,
-  toHex,
   verifyDocument,
 } from "../../proto/mod.ts";
 import {
@@ -17,7 +15,6 @@ import {
   DEFAULT_RELAY_LIMITS,
   DRAIN_TIMEOUT_MS,
   MemoryRelayStore,
-  parseSubject,
   type RelayLogEvent,
 } from "../../server/mod.ts";
 import { RateLimiter } from "../../server/rate_limit.ts";
@@ -263,19 +260,6 @@ Deno.test("stop() during a drain ends it at once", async () => {
   await relay.relay.stop();
   relay.clock.advance(1_000);
   await drained;
-});
-
-Deno.test("parseSubject() tells names from fingerprints, however they are written", () => {
-  const bytes = new Uint8Array(32).map((_, i) => i * 8);
-  const fingerprint = { kind: "fingerprint", subject: toHex(bytes) };
-  assert.deepEqual(parseSubject(toHex(bytes)), fingerprint);
-  assert.deepEqual(parseSubject(toHex(bytes).toUpperCase().match(/.{4}/g)!.join(" ")), fingerprint);
-  assert.deepEqual(parseSubject(toBase64Url(bytes)), fingerprint);
-  assert.deepEqual(parseSubject("@alice"), ALICE);
-  assert.deepEqual(parseSubject("alice"), ALICE);
-  for (const text of ["", "@", "a", "Ali ce", "x".repeat(42), toHex(bytes).slice(1)]) {
-    assert.throws(() => parseSubject(text), { code: "BAD_NAME" }, text);
-  }
 });
 
 Deno.test("stats() count connections, handshakes and sessions by what became of them", async () => {
