@@ -159,6 +159,10 @@ export class AronaClient implements ChatClient {
   #session: OutboxSession | null = null;
   readonly #stopped = new AbortController();
   #cancelDocumentCheck: () => void = () => {};
+  #following: Promise<boolean> | null = null;
+  /** Where the relay was before a source said otherwise, until it is reached. */
+  #moved: { readonly from: string; readonly source: string } | null = null;
+  #everOnline = false;
 
   constructor(options: ClientOptions & { clock: Clock; identity: LocalIdentity; relay: KnownRelay }) {
     this.#options = options;
@@ -611,6 +615,7 @@ export class AronaClient implements ChatClient {
       const isBehind = await this.#catchUp(session);
       await this.#membership.publishLastResorts({ replaceAll: isHealing });
       this.#session = session;
+      this.#everOnline = true;
       ready.resolve();
       this.#afterLogin(session, { isBehind, isHealing });
       return {
@@ -679,21 +684,44 @@ export class AronaClient implements ChatClient {
 
   /** Where the relay is known to be; else where its sources say that it is now. */
   async #openConnection(signal: AbortSignal): Promise<SecureConnection> {
-    const [before] = this.#relay.endpoints;
-    let source: string;
+    let connection: SecureConnection;
     try {
-      return await this.#reach(signal);
+      connection = await this.#reach(signal);
     } catch (error) {
       if (signal.aborted) throw error;
-      const followed = await this.#follower?.follow(this.#relay, signal) ?? null;
-      if (followed === null) throw error;
-      this.#saveRelay(followed.relay);
-      source = formatSource(followed.source);
+      const following = this.#follow(signal);
+      // Who was connected before may well find the relay where it was, and does not wait for what others say.
+      if (this.#everOnline) {
+        this.#background(async () => {
+          if (await following) this.#connector.retry();
+        });
+        throw error;
+      }
+      if (!await following) throw error;
+      connection = await this.#reach(signal);
     }
-    const connection = await this.#reach(signal);
     const [address] = this.#relay.endpoints;
-    if (address !== before) this.#hub.emit({ type: "RelayMoved", address, source });
+    if (this.#moved !== null && this.#moved.from !== address) {
+      this.#hub.emit({ type: "RelayMoved", address, source: this.#moved.source });
+    }
+    this.#moved = null;
     return connection;
+  }
+
+  /** Asks the relay's sources, one time after the other. @returns whether they know anything new */
+  #follow(signal: AbortSignal): Promise<boolean> {
+    return this.#following ??= (async () => {
+      try {
+        const followed = await this.#follower?.follow(this.#relay, signal) ?? null;
+        if (followed === null || followed.document.sequence < this.#relay.highestSequence) return false;
+        const from = this.#moved?.from ?? this.#relay.endpoints[0];
+        this.#moved = { from, source: formatSource(followed.source) };
+        this.#saveRelay(withDocument(this.#relay, followed));
+        return true;
+      } finally {
+        this.#following = null;
+      }
+    })();
   }
 
   /** With the saved document where it works, else with a fresh one. */
@@ -710,7 +738,8 @@ export class AronaClient implements ChatClient {
       }
     }
     const fresh = await freshDocument(this.#relay, { crypto, clock, dial, signal });
-    this.#saveRelay(fresh.relay);
+    // A source may have had a newer one meanwhile.
+    if (fresh.document.sequence >= this.#relay.highestSequence) this.#saveRelay(fresh.relay);
     return await this.#connectWith(fresh.document, signal);
   }
 

@@ -16,7 +16,7 @@ import {
 import { FOLLOW_FIRST_MS, FOLLOW_LONGEST_MS, FOLLOW_UNREACHABLE_MS } from "../limits.ts";
 import { find, type Finding, type Found } from "./findings.ts";
 import type { Discovery } from "./look.ts";
-import { type KnownRelay, withDocument } from "./relay_address.ts";
+import type { KnownRelay } from "./relay_address.ts";
 
 /** What a {@link Follower} works with. */
 export interface FollowerOptions {
@@ -25,12 +25,6 @@ export interface FollowerOptions {
   readonly clock: Clock;
   /** Hears why what stands at a source is not used; once for each new reason. @default nobody does */
   readonly onRefused?: (source: RelaySource, reason: AronaError) => void;
-}
-
-/** A relay found again. */
-export interface Followed extends Found {
-  /** With the new document and its addresses. */
-  readonly relay: KnownRelay;
 }
 
 /** A source that is asked now and then. Times of the monotonic clock. */
@@ -53,7 +47,7 @@ export class Follower {
    * @returns null where none is due, or none knows anything new
    * @throws the signal's reason
    */
-  async follow(relay: KnownRelay, signal: AbortSignal): Promise<Followed | null> {
+  async follow(relay: KnownRelay, signal: AbortSignal): Promise<Found | null> {
     const nowMs = this.options.clock.monotonic();
     const due = this.#sources(relay).filter((source) => this.#state(source).dueMs <= nowMs);
     const findings = await Promise.all(due.map((source) => this.#ask(source, { relay, signal })));
@@ -62,7 +56,7 @@ export class Follower {
       if (finding.kind !== "found" || !isNews(finding, relay)) continue;
       if (newest === null || finding.document.sequence > newest.document.sequence) newest = finding;
     }
-    return newest === null ? null : { ...newest, relay: withDocument(relay, newest) };
+    return newest;
   }
 
   /** The relay is there: when it is lost the next time, its sources are asked soon. */

@@ -12,7 +12,7 @@ export {
   judge,
   type Refused,
 } from "./findings.ts";
-export { type Followed, Follower, type FollowerOptions } from "./follower.ts";
+export { Follower, type FollowerOptions } from "./follower.ts";
 export { parseGist, parseGistPage } from "./gist_answer.ts";
 export { browse, type BrowseOptions } from "./lan_browser.ts";
 export { type Browse } from "./lan_source.ts";

@@ -97,6 +97,12 @@ export class Connector {
     this.#endPause();
   }
 
+  /** Ends a pause: the relay is known to be somewhere else now. */
+  retry(): void {
+    this.#nextPauseMs = RECONNECT_FIRST_MS;
+    this.#endPause();
+  }
+
   /** Stops dialling; does not touch a connection that stands. */
   async stop(): Promise<void> {
     this.#abort.abort(new AronaError("CLOSED", "Cannot connect: the client was closed"));

@@ -46,8 +46,9 @@ class Scene implements Discovery {
       : Promise.resolve([{ bytes: answer, source }]);
   }
 
-  follow(known: KnownRelay) {
-    return this.follower.follow(known, signal);
+  async follow(known: KnownRelay) {
+    const found = await this.follower.follow(known, signal);
+    return found === null ? null : { ...found, relay: withDocument(known, found) };
   }
 
   /** Times in seconds at which a source is asked, tried each second of so many. */

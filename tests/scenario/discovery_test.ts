@@ -19,6 +19,7 @@ import {
   type Dial,
   type Discovery,
   type KnownRelay,
+  type LookOptions,
   relayFromDocument,
   savedRelay,
 } from "../../client/discovery/mod.ts";
@@ -38,7 +39,7 @@ class Sources implements Discovery {
   readonly documents = new Map<string, Uint8Array>();
   readonly asked: string[] = [];
 
-  look(source: RelaySource): Promise<readonly Candidate[]> {
+  look(source: RelaySource, _options: LookOptions): Promise<readonly Candidate[]> {
     const text = formatSource(source);
     this.asked.push(text);
     const bytes = this.documents.get(text);
@@ -108,6 +109,23 @@ Deno.test("a client that is connected follows its relay to another port, and a r
     await later.says(await later.has("#general"), "and here again");
     assert.deepEqual(again.asked, []);
     assert.equal(savedRelay(later.store)?.endpoints[0], world.relay.address);
+  }));
+
+Deno.test("a relay that comes back where it was is not kept waiting for by sources that take long to answer", () =>
+  inWorld(async (world) => {
+    const sources = new Sources();
+    const asked = Promise.withResolvers<void>();
+    sources.look = (_source, { signal }) => {
+      asked.resolve();
+      return new Promise((_resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+    };
+    const alice = await follower(world, sources);
+    const { port } = parseEndpoint(world.relay.address);
+    await world.relay.stop();
+    await asked.promise;
+    await world.restartRelay({ port });
+    await alice.until("to be back", () => alice.client.online);
+    assert.deepEqual(alice.of("RelayMoved"), []);
   }));
 
 Deno.test("where another relay answers at the old address, the client follows its own, and does not log in at the other", () =>
