@@ -1,5 +1,6 @@
 /** The relay's worker as its supervisor sees it: methods, the newest state, log events and a bad end. */
 
+import { AronaError } from "../../proto/base/mod.ts";
 import type { RelayLog, RelayLogEvent } from "../../server/mod.ts";
 import {
   fromPlainError,
@@ -67,6 +68,7 @@ export async function startRelayRole(init: RelayInit, options: RelayRoleOptions)
   const listeners = new Set<(state: RelayState) => void>();
   let state: RelayState | undefined;
   const setState = (newest: RelayState) => {
+    checkState(newest);
     state = newest;
     for (const listener of listeners) listener(newest);
   };
@@ -79,7 +81,12 @@ export async function startRelayRole(init: RelayInit, options: RelayRoleOptions)
     ...{ signal, module, launched },
   });
   const { remote } = worker;
-  setState(await remote.state());
+  try {
+    setState(await remote.state());
+  } catch (error) {
+    worker.terminate();
+    throw error;
+  }
   return {
     remote,
     ended,
@@ -102,6 +109,14 @@ export async function startRelayRole(init: RelayInit, options: RelayRoleOptions)
       }
     },
   };
+}
+
+/** What the relay says of itself is printed as it is, so it must be nothing that a terminal acts on. @throws {AronaError} */
+function checkState({ address, fingerprint, link }: RelayState): void {
+  for (const text of [address, fingerprint, link]) {
+    if (typeof text === "string" && /^[\x21-\x7e]*$/.test(text)) continue;
+    throw new AronaError("INTERNAL", "Cannot believe the relay's worker: its address is not printable");
+  }
 }
 
 function logAll({ event, lost }: RelayEvent & { type: "log" }, log: RelayLog): void {

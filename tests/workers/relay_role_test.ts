@@ -58,3 +58,16 @@ Deno.test("a relay whose worker dies is reported, with the log up to then, and e
       "relay_key_rotated",
     ]);
   }));
+
+Deno.test("what a relay's worker says of itself is not taken where a terminal would act on it", () =>
+  withFolder(async (folder) => {
+    const events: RelayLogEvent[] = [];
+    const module = new URL("./mortal_worker.ts", import.meta.url);
+    await using role = await startRole(folder, { log: (event) => events.push(event), module });
+    await role.remote.setPublicAddresses([]);
+    assert.equal(role.state.link, "l");
+    assert.deepEqual(events.map((event) => event.type === "internal_error" && `${event.error}`), [
+      "AronaError: Cannot believe the relay's worker: its address is not printable",
+    ]);
+    await role.remote.limits().catch(() => {}); // its end
+  }));
