@@ -42,7 +42,7 @@ export const CONFLICT_PAUSE_MS = 40;
 /** How long the winner's commit may take to arrive before it is asked for. */
 export const FOLLOW_WAIT_MS = 5_000;
 /** How long others have to refuse a commit too, before who alone cannot follow it comes in anew. */
-export const REFUSED_WAIT_MS = 4_000;
+export const REFUSED_WAIT_MS = 2_000;
 /** Unused KeyPackages kept on the relay, by suite, and the number under which more are published. */
 export const KEY_PACKAGES_WANTED = { 0x0052: 12, 0x0051: 4 } as const;
 export const KEY_PACKAGES_LOW = { 0x0052: 6, 0x0051: 2 } as const;

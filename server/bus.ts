@@ -37,7 +37,11 @@ export class Recipient {
 
   /** Sends a receipt now or keeps it for the next connection. */
   receipt(receipt: Receipt): void {
-    if (this.listener?.receipt(receipt) === true) return;
+    if (this.listener?.receipt(receipt) !== true) this.keepReceipt(receipt);
+  }
+
+  /** For the next connection. */
+  keepReceipt(receipt: Receipt): void {
     this.#receipts ??= new WaitingReceipts();
     this.#receipts.add(receipt);
   }

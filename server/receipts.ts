@@ -3,15 +3,8 @@
  * devices have dealt with it that it was queued for; also at the first that could not open it, and at each that has room for it again.
  */
 
-import {
-  type AccountName,
-  type DeviceId,
-  encodeReceipt,
-  type OutFrame,
-  type Receipt,
-  toHex,
-} from "../proto/mod.ts";
-import { MAX_WAITING_RECEIPTS } from "./limits.ts";
+import { type AccountName, type DeviceId, type Receipt, toHex } from "../proto/mod.ts";
+import { MAX_WAITING_RECEIPTS, SILENCE_TIMEOUT_MS } from "./limits.ts";
 
 /** What becomes of an envelope at one device. `room`: its mailbox was too full for it, and is no longer. */
 export type Outcome = "stored" | "lost" | "room";
@@ -89,15 +82,32 @@ export class ReceiptCounter {
   }
 }
 
+/** Receipts that a connection was given lately: whether they have arrived is known only once more has come from the device. */
+export class RecentReceipts {
+  readonly #sent: { readonly receipt: Receipt; readonly atMs: number }[] = [];
+
+  /** @param nowMs monotonic */
+  add(receipt: Receipt, nowMs: number): void {
+    this.#sent.push({ receipt, atMs: nowMs });
+    if (this.#sent.length > MAX_WAITING_RECEIPTS) this.#sent.shift();
+  }
+
+  /** Those that a dead connection may have swallowed: it is noticed after {@link SILENCE_TIMEOUT_MS} at the latest. */
+  uncertain(nowMs: number): Receipt[] {
+    return this.#sent.filter(({ atMs }) => nowMs - atMs <= SILENCE_TIMEOUT_MS).map(({ receipt }) => receipt);
+  }
+}
+
 /** Receipts for a device that is away, bounded; the latest for each envelope. */
 export class WaitingReceipts {
   readonly #byEnvelope = new Map<string, Receipt>();
 
   add(receipt: Receipt): void {
     const key = toHex(receipt.envelope);
-    const room = receipt.room + (this.#byEnvelope.get(key)?.room ?? 0);
+    const known = this.#byEnvelope.get(key);
+    const latest = known !== undefined && dealtWith(known) > dealtWith(receipt) ? known : receipt;
     this.#byEnvelope.delete(key);
-    this.#byEnvelope.set(key, { ...receipt, room });
+    this.#byEnvelope.set(key, { ...latest, room: receipt.room + (known?.room ?? 0) });
     if (this.#byEnvelope.size <= MAX_WAITING_RECEIPTS) return;
     for (const oldest of this.#byEnvelope.keys()) {
       this.#byEnvelope.delete(oldest);
@@ -106,9 +116,14 @@ export class WaitingReceipts {
   }
 
   /** Hands all of them out, oldest first. */
-  take(): OutFrame[] {
-    const frames = [...this.#byEnvelope.values()].map(encodeReceipt);
+  take(): Receipt[] {
+    const receipts = [...this.#byEnvelope.values()];
     this.#byEnvelope.clear();
-    return frames;
+    return receipts;
   }
+}
+
+/** Only grows from one receipt of an envelope to the next. */
+function dealtWith({ devices, lost }: Receipt): number {
+  return devices + lost;
 }

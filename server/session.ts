@@ -39,7 +39,7 @@ import {
 import { handleLink } from "./linking.ts";
 import type { SessionEnd } from "./log.ts";
 import type { OnDone, PushResult } from "./mailbox.ts";
-import type { Outcome, ReceiptCounter } from "./receipts.ts";
+import { type Outcome, type ReceiptCounter, RecentReceipts } from "./receipts.ts";
 import { welcomeDelivery } from "./recipients.ts";
 import { type Handled, handleRequest } from "./requests.ts";
 import { parseSubmission, routeMessage } from "./routing.ts";
@@ -135,6 +135,7 @@ export class Session implements Listener {
   readonly #feed: Feed;
   readonly #objects = new ObjectAssembler();
   readonly #onDone: OnDone = (delivery, receipt, outcome) => this.#done(delivery, receipt, outcome);
+  readonly #receipts = new RecentReceipts();
   #refusalsInRow = 0;
   /** The ticket given with this login, until the device shows by another frame that it has it. */
   #unconfirmed: string | null = null;
@@ -199,6 +200,7 @@ export class Session implements Listener {
   receipt(receipt: Receipt): boolean {
     if (this.connection.closed || this.connection.queuedBytes > MAX_UNASKED_QUEUED_BYTES) return false;
     this.connection.queue(encodeReceipt(receipt));
+    this.#receipts.add(receipt, this.services.clock.monotonic());
     return true;
   }
 
@@ -274,7 +276,7 @@ export class Session implements Listener {
     }, []);
     this.connection.authenticated();
     recipient.listener = this;
-    this.connection.queue(...recipient.waitingReceipts?.take() ?? []);
+    for (const receipt of recipient.waitingReceipts?.take() ?? []) recipient.receipt(receipt);
     this.#feed.pump();
     if (device.newDevice && !device.registered) {
       announceDevices(this.services, this.caller.account, this.caller.device);
@@ -292,6 +294,9 @@ export class Session implements Listener {
     if (recipient.listener !== this) return;
     recipient.listener = null;
     recipient.mailbox.close();
+    for (const receipt of this.#receipts.uncertain(this.services.clock.monotonic())) {
+      recipient.keepReceipt(receipt);
+    }
   }
 
   /** @returns a promise where there is something to wait for */

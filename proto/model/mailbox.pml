@@ -25,9 +25,8 @@
  * together), EPOCHS.
  *
  * Seeded bugs: BUG_ACK_BEFORE_STORE, BUG_FORGET_ON_ACCEPT, BUG_NO_DEDUP, BUG_NO_RESUBMIT, BUG_SEND_AHEAD, BUG_NOT_PERSISTED,
- * BUG_SILENT_DROP, BUG_SUBMIT_BEFORE_BOOT, BUG_PICK_SURVIVES_RECONNECT, BUG_ACCEPT_REVIVES_ROW, BUG_GAP_SYNCS_AHEAD.
- * Limits of the protocol, which are refuted too: `forgets` with SENDER_FAULTS, `delivered` with those and COLLAPSE (a RECEIPT is sent
- * once, also one that says that there is room).
+ * BUG_SILENT_DROP, BUG_SUBMIT_BEFORE_BOOT, BUG_PICK_SURVIVES_RECONNECT, BUG_ACCEPT_REVIVES_ROW, BUG_GAP_SYNCS_AHEAD,
+ * BUG_RECEIPT_ONCE. Each is explained where it acts.
  */
 
 #ifndef MESSAGES
@@ -122,9 +121,19 @@ chan toSender = [MESSAGES + 2] of { mtype, byte };
 inline senderLost() {
   senderOnline = false; senderReady = false; pump = IDLE; picked = 0; pickedFor = 0;
   do
+#ifndef BUG_RECEIPT_ONCE
+  /* The relay does not know what has arrived: what it sent lately it sends again. */
+  :: toSender?[RECEIPT, _] -> toSender?_, i; waiting[i] = true
+#ifdef COLLAPSE
+  :: toSender?[ROOM, _] -> toSender?_, room
+#endif
+  :: nempty(toSender) && !toSender?[RECEIPT, _] && !toSender?[ROOM, _] -> toSender?_, _
+#else
   :: nempty(toSender) -> toSender?_, _
+#endif
   :: empty(toSender) -> break
-  od
+  od;
+  i = 0
 }
 
 inline receiverLost() {

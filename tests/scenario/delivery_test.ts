@@ -237,6 +237,25 @@ Deno.test("a message whose receipt overtakes the lost answer is accepted, then d
     assert.equal(alice.store.all("outbox").length, 0);
   }));
 
+Deno.test("a receipt that a dying connection has swallowed comes again with the next one", () =>
+  inWorld(async (world) => {
+    const line = new DeafLine();
+    const alice = await world.person("alice", { dial: line.dial });
+    let bob = await world.person("bob");
+    const direct = await alice.client.openDirect("bob");
+    await bob.has("@alice");
+    await bob.client.close();
+    const id = await alice.says(direct, "one");
+    line.deafen(); // the machine sleeps, say
+    const { delivered } = world.relay.stats();
+    bob = await world.person("bob", { store: bob.store });
+    await bob.hears("one");
+    while (world.relay.stats().delivered === delivered) await turn(); // the receipt is on its way
+    line.cut();
+    await alice.until("to hear of the delivery", () => reached(alice, id).includes("delivered"));
+    assert.deepEqual(alice.store.all("outbox"), []);
+  }));
+
 Deno.test("messages that wait until a full mailbox has room arrive in order, and nothing is marked", () =>
   inWorld(async (world) => {
     const alice = await world.person("alice");

@@ -1,8 +1,9 @@
 /** Receipts: when the sender hears what became of a message. */
 
 import assert from "node:assert/strict";
-import { type AccountName, decodeReceipt, type DeviceId } from "../../proto/mod.ts";
-import { ReceiptCounter, WaitingReceipts } from "../../server/receipts.ts";
+import type { AccountName, DeviceId } from "../../proto/mod.ts";
+import { SILENCE_TIMEOUT_MS } from "../../server/limits.ts";
+import { ReceiptCounter, RecentReceipts, WaitingReceipts } from "../../server/receipts.ts";
 
 const SENDER = { device: "d".repeat(32) as DeviceId, account: "alice" as AccountName };
 const [BOB, CAROL, DAVE] = ["bob", "carol", "dave"] as AccountName[];
@@ -34,7 +35,22 @@ Deno.test("a sender that is away finds the latest of each message, and how many 
   waiting.add(receipts.count(BOB, "room")!);
   waiting.add(receipts.count(CAROL, "stored")!);
   waiting.add(receipts.count(DAVE, "room")!);
-  const told = waiting.take().map(({ parts }) => decodeReceipt(parts[0]));
+  const told = waiting.take();
   assert.deepEqual(told.map(({ devices, room }) => [devices, room]), [[1, 2]]);
   assert.deepEqual(waiting.take(), []);
+});
+
+Deno.test("what a connection was given shortly before its end may have been lost, and does not take the place of what is newer", () => {
+  const receipts = counter();
+  const recent = new RecentReceipts();
+  const [first, second] = [receipts.count(BOB, "stored")!, receipts.count(CAROL, "room")!];
+  recent.add(first, 0);
+  recent.add(second, 1_000);
+  assert.deepEqual(recent.uncertain(SILENCE_TIMEOUT_MS), [first, second]);
+  assert.deepEqual(recent.uncertain(SILENCE_TIMEOUT_MS + 1), [second]);
+  const waiting = new WaitingReceipts();
+  receipts.count(CAROL, "stored");
+  waiting.add(receipts.count(DAVE, "stored")!);
+  for (const receipt of recent.uncertain(SILENCE_TIMEOUT_MS)) waiting.add(receipt);
+  assert.deepEqual(waiting.take().map(({ devices, room }) => [devices, room]), [[3, 1]]);
 });
