@@ -1,19 +1,39 @@
-/** Discovery as commands use it: the platform's network, and GitHub or what stands in for it. */
+/** The network as a command has it: workers that reach one place each, and GitHub or what stands in for it. */
 
-import { type Browse, createDiscovery, type Discovery } from "../client/discovery/mod.ts";
-import { type Clock, connectTcp, parseGithubApi } from "../proto/mod.ts";
+import type { Browse } from "../client/discovery/mod.ts";
+import { type Clock, parseGithubApi } from "../proto/base/mod.ts";
+import { Links, WalledDiscovery } from "../workers/mod.ts";
 import type { CommandContext } from "./command.ts";
 import type { Io } from "./io.ts";
 
-/** Looks for relays wherever they can be. @throws {AronaError} `USAGE` where the environment names no place to ask GitHub */
-export function commandDiscovery({ io, settings }: CommandContext, clock: Clock): Discovery {
-  return createDiscovery({
+/** What a command reaches others by. */
+export interface CommandNetwork extends Disposable {
+  /** Connections to relays. */
+  readonly links: Links;
+  /** Looks for relays wherever they can be. */
+  readonly discovery: WalledDiscovery;
+}
+
+/** Starts nothing before it is needed. @throws {AronaError} `USAGE` where the environment names no place to ask GitHub */
+export function commandNetwork(
+  { io, settings }: Pick<CommandContext, "io" | "settings">,
+  clock: Clock,
+): CommandNetwork {
+  const links = new Links();
+  const discovery = new WalledDiscovery({
     clock,
-    fetch,
-    dial: connectTcp,
+    links,
     githubApi: githubApi(io),
     browse: settings.switch("lan") ? browseInWorker : undefined,
   });
+  return {
+    links,
+    discovery,
+    [Symbol.dispose]() {
+      discovery[Symbol.dispose]();
+      links[Symbol.dispose]();
+    },
+  };
 }
 
 /** Base of GitHub's API where the environment names another one. @throws {AronaError} `USAGE` where it is not https, except on this computer */

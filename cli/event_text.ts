@@ -6,7 +6,7 @@ import {
   type EventOf,
   type HistoryEntry,
   sanitizeText,
-} from "../client/mod.ts";
+} from "../client/api/mod.ts";
 
 /** A name from somebody else, on one line. */
 export function nameText(name: string): string {

@@ -19,7 +19,6 @@ import {
 import {
   AronaError,
   type Clock,
-  type CryptoProvider,
   type ErrorCode,
   formatSource,
   formatSourceLink,
@@ -27,7 +26,7 @@ import {
   type RelaySource,
   type SourceLink,
   toBase64Url,
-} from "../proto/mod.ts";
+} from "../proto/base/mod.ts";
 import type { CommandContext } from "./command.ts";
 import { nameText } from "./event_text.ts";
 import { type CommandFailure, usageFailure } from "./failure.ts";
@@ -53,7 +52,6 @@ export interface RelayQuestion {
   /** Whether the command does without a network. @default false */
   readonly offline?: boolean;
   readonly discovery: Discovery;
-  readonly crypto: CryptoProvider;
   readonly clock: Clock;
 }
 
@@ -132,11 +130,14 @@ async function chosenRelay(
   return relayFromDocument(found, { found: [found.source, source] });
 }
 
-function look(
+async function look(
   { signal }: CommandContext,
-  { given, known, discovery, crypto, clock }: RelayQuestion & { given: SourceLink },
+  { given, known, discovery, clock }: RelayQuestion & { given: SourceLink },
 ): Promise<Finding[]> {
-  return find(given.source, { discovery, crypto, clock, known, fingerprint: given.fingerprint, signal });
+  const { selectProvider } = await import("../proto/mod.ts"); // takes long to load, and links do without
+  const crypto = await selectProvider();
+  const { source, fingerprint } = given;
+  return await find(source, { discovery, crypto, clock, known, fingerprint, signal });
 }
 
 async function choose(

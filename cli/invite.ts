@@ -1,6 +1,6 @@
 /** The invite that a command goes in with. */
 
-import { parseInvite, parseSourceLink } from "../proto/mod.ts";
+import { parseInvite, parseSourceLink } from "../proto/base/mod.ts";
 import type { Settings } from "./config.ts";
 
 /** The code that `--invite` names, or the one in the relay's link. @throws {AronaError} `USAGE` */

@@ -1,28 +1,26 @@
 /** Makes a profile of a further device by the code of the first one. */
 
 import { join } from "node:path";
-import { linkDevice, openClient } from "../client/mod.ts";
 import {
   type Clock,
-  connectTcp,
-  type CryptoProvider,
   type DeviceCode,
-  fingerprintOf,
+  formatEndpoint,
   looksLikeDeviceCode,
   parseDeviceCode,
   parseEndpoint,
   parseLinkSecret,
-  selectProvider,
-} from "../proto/mod.ts";
+} from "../proto/base/mod.ts";
+import { type LinkedInfo, linkSession, startSession } from "../workers/mod.ts";
 import type { CommandContext } from "./command.ts";
-import { commandDiscovery } from "./discovery.ts";
+import { type CommandNetwork, commandNetwork } from "./discovery.ts";
 import { untilEnd } from "./ending.ts";
 import { nameText } from "./event_text.ts";
 import { CommandFailure, usageFailure } from "./failure.ts";
 import { findRelay } from "./find_relay.ts";
 import type { Io } from "./io.ts";
-import { openStore } from "./open_client.ts";
+import { askPassphrase, profileInit } from "./open_client.ts";
 import { checkProfileName, exists, listProfiles, profileFolder } from "./paths.ts";
+import type { ProfileChoice } from "./profile.ts";
 
 /** What this machine is called, for people who look at their list of devices. */
 export function hostLabel(io: Pick<Io, "os">): string {
@@ -41,62 +39,94 @@ export function hostLabel(io: Pick<Io, "os">): string {
  */
 export async function linkProfile(context: CommandContext, text: string): Promise<string> {
   const { io, output, settings, signal } = context;
+  const clock = await io.clock();
+  using network = commandNetwork(context, clock);
+  const code = await codeOf(context, { text, network, clock });
   const home = context.home();
   const named = settings.text("profile");
-  const [crypto, clock] = await Promise.all([selectProvider(), io.clock()]);
-  const code = await codeOf(context, { text, crypto, clock });
-  const ask = { crypto, clock, dial: connectTcp, code, label: hostLabel(io), signal };
-  const isExisting = named !== undefined &&
-    await exists(join(profileFolder(home, checkProfileName(named)), "profile.db"));
-  // Where the profile is there, its passphrase is asked for first; a new one is called like the person that is not known before.
-  const existing = isExisting ? await openNamed(context, named, crypto) : null;
-  let opened = existing;
-  try {
-    const linked = await untilEnd(linkDevice({ ...ask, existing: existing?.store }), signal);
-    const { account, device, identityKey, primary } = linked.identity;
-    const profile = named ?? await freeName(home, account);
-    opened ??= await openNamed(context, profile, crypto);
-    linked.save(opened.store);
-    if (opened.created && opened.unprotected) {
-      output.note(`Profile ${profile} has no passphrase: only file permissions protect its keys.`);
-    }
-    const fingerprint = fingerprintOf(crypto, identityKey);
-    output.object({ type: "DeviceLinked", account, fingerprint, device, primary, profile });
-    output.line(`account      ${account}`);
-    output.line(`fingerprint  ${fingerprint.match(/.{1,4}/g)!.join(" ")}`);
-    output.line(`device       ${device}`);
-    output.line(`profile      ${profile}`);
-    await logIn(context, { store: opened.store, crypto, clock });
-    output.note(
-      `This is a device of ${account} now, let in by ${
-        nameText(linked.primaryLabel)
-      }. Your conversations come by themselves; ` +
-        "what was said before stays on the other device.",
-    );
-    return profile;
-  } finally {
-    opened?.close();
+  // Without a name the profile is called like the person, who is not known before.
+  const folder = profileFolder(
+    home,
+    named === undefined ? `.link-${crypto.randomUUID()}` : checkProfileName(named),
+  );
+  const isNew = !await exists(join(folder, "profile.db"));
+  let choice: ProfileChoice = { profile: named ?? "", folder, exists: await exists(folder) };
+  const given: string[] = [];
+  const surroundings = {
+    clock,
+    links: network.links,
+    discovery: network.discovery,
+    connects: true,
+    onFault: ({ message }: Error) => output.note(`Something went wrong meanwhile: ${message}`),
+    signal,
+  };
+  let linked: LinkedInfo | undefined;
+  const { unprotected } = await linkSession({
+    ...surroundings,
+    init: {
+      kind: "link",
+      ...profileInit(context, { choice, isNew, lan: false }),
+      code,
+      label: hostLabel(io),
+    },
+    named: { endpoints: [formatEndpoint(code)], sources: [], fingerprint: code.fingerprint },
+    async passphrase(again) {
+      const { profile } = choice;
+      given.unshift(await askPassphrase(context, { profile, isNew, again }));
+      return given[0];
+    },
+    async linked(info) {
+      linked = info;
+      if (named === undefined) choice = { ...choice, profile: await freeName(home, info.account) };
+    },
+  });
+  const { profile } = choice;
+  if (named === undefined) {
+    choice = { ...choice, folder: profileFolder(home, profile) };
+    await Deno.rename(folder, choice.folder);
   }
+  if (isNew && unprotected) {
+    output.note(`Profile ${profile} has no passphrase: only file permissions protect its keys.`);
+  }
+  const { account, fingerprint, device, primary, primaryLabel } = linked!;
+  output.object({ type: "DeviceLinked", account, fingerprint, device, primary, profile });
+  output.line(`account      ${account}`);
+  output.line(`fingerprint  ${fingerprint.match(/.{1,4}/g)!.join(" ")}`);
+  output.line(`device       ${device}`);
+  output.line(`profile      ${profile}`);
+  const init = profileInit(context, { choice, isNew: false, lan: false });
+  await logIn(context, {
+    ...surroundings,
+    init: { kind: "client", ...init },
+    passphrase: () => Promise.resolve(given[0]),
+  });
+  output.note(
+    `This is a device of ${account} now, let in by ${
+      nameText(primaryLabel)
+    }. Your conversations come by themselves; ` +
+      "what was said before stays on the other device.",
+  );
+  return profile;
 }
 
 /** Publishes what the other devices need to add this one. */
 async function logIn(
   { output, signal }: CommandContext,
-  options: Pick<Parameters<typeof openClient>[0], "store" | "crypto" | "clock">,
+  options: Parameters<typeof startSession>[0],
 ): Promise<void> {
-  const client = await openClient({ ...options, dial: connectTcp });
+  const { client, close } = await startSession(options);
   client.on("Fault", ({ reason }) => output.note(`Something went wrong meanwhile: ${reason}`));
   try {
     await untilEnd(client.connect(), signal);
   } finally {
-    await client.close();
+    await close();
   }
 }
 
 /** The code as it was given, or its secret with the relay's link. */
 async function codeOf(
   context: CommandContext,
-  { text, crypto, clock }: { text: string; crypto: CryptoProvider; clock: Clock },
+  { text, network, clock }: { text: string; network: CommandNetwork; clock: Clock },
 ): Promise<DeviceCode> {
   const { settings, signal } = context;
   if (looksLikeDeviceCode(text)) return parseDeviceCode(text);
@@ -114,9 +144,8 @@ async function codeOf(
       "Give the whole code, or --relay LINK.",
     );
   }
-  const discovery = commandDiscovery(context, clock);
   const profile = settings.text("profile") ?? "default";
-  const question = { profile, link, known: null, discovery, crypto, clock };
+  const question = { profile, link, known: null, discovery: network.discovery, clock };
   const { endpoints: [endpoint], fingerprint } = (await untilEnd(findRelay(context, question), signal))!;
   if (endpoint === undefined) {
     throw new CommandFailure("Cannot link this device: the relay's document names no address", {
@@ -124,17 +153,6 @@ async function codeOf(
     });
   }
   return { ...parseEndpoint(endpoint), fingerprint, secret };
-}
-
-function openNamed(
-  context: CommandContext,
-  profile: string,
-  crypto: Awaited<ReturnType<typeof selectProvider>>,
-) {
-  const folder = profileFolder(context.home(), profile);
-  return exists(join(folder, "profile.db")).then((isThere) =>
-    openStore(context, { choice: { profile, folder, exists: isThere }, isNew: !isThere, crypto })
-  );
 }
 
 /** The account's name, or with a number behind it where there is such a profile already. */

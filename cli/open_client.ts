@@ -1,30 +1,17 @@
-/** The client's composition root for commands: profile, SQLite store, crypto provider, TCP, network addresses, system clock. */
+/** How commands come to a client: the profile's session in a worker of its own, which is connected through others. */
 
-import {
-  type AronaClient,
-  type ChatClient,
-  type ClientEvent,
-  denoNetworkMonitor,
-  openClient,
-} from "../client/mod.ts";
-import { savedRelay } from "../client/discovery/mod.ts";
-import { openProfileStore, type ProfileStore } from "../client/store/mod.ts";
-import {
-  type Clock,
-  connectTcp,
-  type CryptoProvider,
-  isAronaError,
-  parseAccountName,
-  parseSourceLink,
-  selectProvider,
-} from "../proto/mod.ts";
-import { join } from "node:path";
+import { type ChatClient, type ClientEvent, denoNetworkMonitor } from "../client/api/mod.ts";
+import type { KnownRelay } from "../client/discovery/mod.ts";
+import { type Clock, isAronaError, parseAccountName, parseSourceLink } from "../proto/base/mod.ts";
+import { type ProfileInit, type Session, startSession } from "../workers/mod.ts";
+import { join, resolve } from "node:path";
 import type { CommandContext } from "./command.ts";
-import { commandDiscovery } from "./discovery.ts";
+import { type CommandNetwork, commandNetwork } from "./discovery.ts";
 import { untilEnd } from "./ending.ts";
 import { CommandFailure, usageFailure } from "./failure.ts";
 import { findRelay, noRelay } from "./find_relay.ts";
 import { inviteOf } from "./invite.ts";
+import type { RightKind } from "./io.ts";
 import { getPassphrase, isPassphraseAsked } from "./passphrase.ts";
 import { exists, listProfiles } from "./paths.ts";
 import { chooseProfile, noSuchProfile, type ProfileChoice } from "./profile.ts";
@@ -41,6 +28,12 @@ const NOTHING_REGISTERED = [
   "UNREACHABLE",
   "BAD_DOCUMENT",
 ] as const;
+
+/**
+ * What the command's own thread keeps. One has to have a right to give it to a worker: workers for other addresses are started when a
+ * relay moves, their modules are files, and the session hears from here when the network changes.
+ */
+const KEPT_RIGHTS: readonly RightKind[] = ["net", "read", "sys"];
 
 /** A client that a command works with. Disposing closes it and its profile in good order. */
 export interface OpenedClient extends AsyncDisposable {
@@ -77,58 +70,130 @@ export async function openProfile(context: CommandContext, options: OpenOptions 
   if (isNew && options.make === false) throw await noSuchProfile(context.home(), choice.profile);
   const link = settings.text("relay");
   if (link !== undefined) parseSourceLink(link);
-  const [crypto, clock] = await Promise.all([selectProvider(), io.clock()]);
-  const discovery = commandDiscovery(context, clock);
-  if (isNew && link === undefined && !discovery.lan) throw noRelay(choice.profile);
-  const username = await usernameFor(context, { choice, isNew });
-  const offline = options.connect === "no";
-  const question = { profile: choice.profile, link, discovery, crypto, clock, offline };
-  // Before anything is made: where no relay is found, nothing is left behind.
-  const found = isNew ? await untilEnd(findRelay(context, { ...question, known: null }), signal) : undefined;
-  const store = await openStore(context, { choice, isNew, crypto });
-  let client: AronaClient | undefined;
+  const clock = await io.clock();
+  const network = commandNetwork(context, clock);
+  let session: Session | undefined;
   try {
-    if (store.created && store.unprotected) {
+    if (isNew && link === undefined && !network.discovery.lan) throw noRelay(choice.profile);
+    const username = await usernameFor(context, { choice, isNew });
+    const offline = options.connect === "no";
+    const question = { profile: choice.profile, link, discovery: network.discovery, clock, offline };
+    // Before anything is made: where no relay is found, nothing is left behind.
+    const found = isNew
+      ? await untilEnd(findRelay(context, { ...question, known: null }), signal)
+      : undefined;
+    session = await openSession(context, {
+      ...{ choice, isNew, network, clock, offline, username, found },
+      relayFor: (known) => untilEnd(findRelay(context, { ...question, known }), signal),
+    });
+    await io.dropRights(KEPT_RIGHTS);
+    const { client, created, unprotected } = session;
+    if (created && unprotected) {
       context.output.note(
         `Profile ${choice.profile} has no passphrase: only file permissions protect its keys.`,
       );
     }
-    const known = savedRelay(store.store);
-    client = await openClient({
-      store: store.store,
-      crypto,
-      clock,
-      dial: connectTcp,
-      network: denoNetworkMonitor(),
-      relay: found ?? await untilEnd(findRelay(context, { ...question, known }), signal),
-      discovery,
-      username,
-      invite: inviteOf(settings),
-    });
     client.on("Fault", ({ reason }) => context.output.note(`Something went wrong meanwhile: ${reason}`));
     await options.onOpen?.(client);
     if (options.onEvent) client.onAny(options.onEvent);
-    await connect(client, { context, options, created: store.created });
+    await connect(client, { context, options, created });
     signal.throwIfAborted();
     tellCertificateEnd(client, { context, profile: choice.profile, nowMs: clock.now() });
   } catch (error) {
-    await client?.close();
-    store.close();
-    if (store.created && !choice.exists && isAronaError(error, ...NOTHING_REGISTERED)) {
-      await Deno.remove(choice.folder, { recursive: true }).catch(() => {});
-    }
+    await (isAronaError(error, ...NOTHING_REGISTERED) ? session?.discard() : session?.close());
+    network[Symbol.dispose]();
     throw await explain(error, { context, choice });
   }
+  const opened = session;
   return {
-    client,
+    client: opened.client,
     profile: choice.profile,
-    created: store.created,
+    created: opened.created,
     clock,
     async [Symbol.asyncDispose]() {
-      await client.close();
-      store.close();
+      await opened.close();
+      network[Symbol.dispose]();
     },
   };
+}
+
+/** What a profile knows of its relay; nothing is connected. @throws {AronaError | CommandFailure} */
+export async function readRelay(
+  context: CommandContext,
+  options: { choice: ProfileChoice; network: CommandNetwork; clock: Clock },
+): Promise<KnownRelay | null> {
+  let relay: KnownRelay | null = null;
+  const session = await openSession(context, {
+    ...options,
+    isNew: false,
+    offline: true,
+    username: undefined,
+    found: undefined,
+    relayFor: (known) => {
+      relay = known;
+      return Promise.resolve(undefined);
+    },
+  });
+  await session.close();
+  return relay;
+}
+
+/** Starts the profile's session, and asks for the passphrase that it needs. */
+async function openSession(
+  context: CommandContext,
+  options: {
+    choice: ProfileChoice;
+    isNew: boolean;
+    network: CommandNetwork;
+    clock: Clock;
+    offline: boolean;
+    username: string | undefined;
+    found: KnownRelay | undefined;
+    relayFor: (known: KnownRelay) => Promise<KnownRelay | undefined>;
+  },
+): Promise<Session> {
+  const { choice, isNew, network, clock, offline, username, found, relayFor } = options;
+  const { settings, output, signal } = context;
+  const { profile } = choice;
+  const lan = network.discovery.lan;
+  return await startSession({
+    init: {
+      kind: "client",
+      ...profileInit(context, { choice, isNew, lan }),
+      relay: found,
+      username,
+      invite: inviteOf(settings),
+    },
+    clock,
+    links: network.links,
+    discovery: network.discovery,
+    network: denoNetworkMonitor(),
+    named: found,
+    connects: !offline,
+    passphrase: (again) => askPassphrase(context, { profile, isNew, again }),
+    relayFor,
+    onFault: ({ message }) => output.note(`Something went wrong meanwhile: ${message}`),
+    signal,
+  });
+}
+
+/** How a session opens the profile that was chosen. */
+export function profileInit(
+  { io }: Pick<CommandContext, "io">,
+  { choice, isNew, lan }: { choice: ProfileChoice; isNew: boolean; lan: boolean },
+): ProfileInit {
+  const tries = isPassphraseAsked(io) && !isNew ? PASSPHRASE_TRIES : 1;
+  return { folder: resolve(choice.folder), create: isNew, isNewFolder: !choice.exists, tries, lan };
+}
+
+/** The passphrase that a session asks for. @param options.again whether the one before was wrong */
+export async function askPassphrase(
+  { io, signal }: Pick<CommandContext, "io" | "signal">,
+  { profile, isNew, again }: { profile: string; isNew: boolean; again: boolean },
+): Promise<string> {
+  signal.throwIfAborted();
+  if (again) await io.stderr.write("That is not the passphrase; once more.\n");
+  return await getPassphrase(io, { profile, isNew });
 }
 
 /** A further device cannot renew its certificates by itself. */
@@ -155,24 +220,6 @@ async function connect(
   } catch (error) {
     if (connect === "must" || !isAronaError(error, "UNREACHABLE", "TIMEOUT")) throw error;
     context.output.note(`${error.message}. Going on with what this device has.`);
-  }
-}
-
-/** Opens the profile's store, or makes it, with the passphrase that it needs. */
-export async function openStore(
-  { io, signal }: CommandContext,
-  options: { choice: ProfileChoice; isNew: boolean; crypto: CryptoProvider },
-): Promise<ProfileStore> {
-  const { choice: { profile, folder }, isNew, crypto } = options;
-  for (let left = isPassphraseAsked(io) && !isNew ? PASSPHRASE_TRIES : 1;; left--) {
-    signal.throwIfAborted();
-    try {
-      const passphrase = () => getPassphrase(io, { profile, isNew });
-      return await openProfileStore({ folder, passphrase, crypto, create: isNew });
-    } catch (error) {
-      if (left <= 1 || !isAronaError(error, "WRONG_PASSPHRASE")) throw error;
-      await io.stderr.write("That is not the passphrase; once more.\n");
-    }
   }
 }
 

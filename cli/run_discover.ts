@@ -1,13 +1,6 @@
 /** Looks at sources one after the other and says what is there, for `arona discover`. */
 
-import {
-  type Discovery,
-  find,
-  type Finding,
-  type Found,
-  type KnownRelay,
-  savedRelay,
-} from "../client/discovery/mod.ts";
+import { type Discovery, find, type Finding, type Found, type KnownRelay } from "../client/discovery/mod.ts";
 import {
   AronaError,
   type Clock,
@@ -24,11 +17,11 @@ import {
   toBase64Url,
 } from "../proto/mod.ts";
 import type { CommandContext } from "./command.ts";
-import { commandDiscovery } from "./discovery.ts";
+import { type CommandNetwork, commandNetwork } from "./discovery.ts";
 import { untilEnd } from "./ending.ts";
 import { nameText } from "./event_text.ts";
 import { CommandFailure, usageFailure } from "./failure.ts";
-import { openStore } from "./open_client.ts";
+import { readRelay } from "./open_client.ts";
 import { listProfiles } from "./paths.ts";
 import { chooseProfile } from "./profile.ts";
 
@@ -51,9 +44,10 @@ export async function runDiscover(context: CommandContext): Promise<void> {
   const { args: [source], io, settings } = context;
   const given = source === undefined ? undefined : parseSourceLink(source);
   const [crypto, clock] = await Promise.all([selectProvider(), io.clock()]);
-  const discovery = commandDiscovery(context, clock);
+  using network = commandNetwork(context, clock);
+  const { discovery } = network;
   const wantsProfile = given === undefined || settings.text("profile") !== undefined;
-  const known = wantsProfile ? await profileRelay(context, crypto) : null;
+  const known = wantsProfile ? await profileRelay(context, { network, clock }) : null;
   const links = given === undefined ? allLinks(context, { known, discovery }) : [given];
   if (links.length === 0) {
     throw usageFailure(
@@ -87,19 +81,17 @@ function allLinks(
 }
 
 /** What the profile has pinned, if there is a profile. */
-async function profileRelay(context: CommandContext, crypto: CryptoProvider): Promise<KnownRelay | null> {
+async function profileRelay(
+  context: CommandContext,
+  options: { network: CommandNetwork; clock: Clock },
+): Promise<KnownRelay | null> {
   if ((await listProfiles(context.home())).length === 0 && context.settings.text("profile") === undefined) {
     return null;
   }
   const choice = await chooseProfile(context, { nameFault: () => undefined, mayMake: false });
   if (!choice.exists) throw new CommandFailure(`Cannot open profile ${choice.profile}: there is none`);
   try {
-    const store = await openStore(context, { choice, isNew: false, crypto });
-    try {
-      return savedRelay(store.store);
-    } finally {
-      store.close();
-    }
+    return await readRelay(context, { choice, ...options });
   } catch (error) {
     if (!isAronaError(error, "PROFILE_IN_USE")) throw error;
     context.output.note(

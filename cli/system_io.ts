@@ -18,15 +18,17 @@ export function systemIo(options: { plain: boolean }): Io {
   const stderr = sinkOf(Deno.stderr);
   let onHangUp: (() => void) | null = null;
   const end = (by: Interrupted["by"]) => abort.abort(new Interrupted(by));
+  const rights = environmentAndRights();
   return {
     stdin,
     stdout,
     stderr,
-    prompts: promptsOf({ ...options, stderr, signal: abort.signal }),
+    prompts: promptsOf({ ...options, stderr, signal: abort.signal, mayReadEnv: rights.mayReadEnv }),
     interactive: stdin.isTerminal && stderr.isTerminal,
     os: Deno.build.os,
-    ...environmentAndRights(),
-    clock: async () => (await import("../proto/mod.ts")).systemClock,
+    env: rights.env,
+    dropRights: rights.dropRights,
+    clock: async () => (await import("../proto/base/mod.ts")).systemClock,
     signal: abort.signal,
     onHangUp(action) {
       onHangUp = action;
@@ -43,7 +45,7 @@ const OWN_VARIABLES = /^ARONA_/;
 const SECRET_VARIABLES = /TOKEN|PASSPHRASE/;
 const RIGHTS: readonly RightKind[] = ["read", "write", "net", "run", "env", "sys", "ffi", "import"];
 
-function environmentAndRights(): Pick<Io, "env" | "dropRights"> {
+function environmentAndRights(): Pick<Io, "env" | "dropRights"> & { mayReadEnv: () => boolean } {
   const known = new Map<string, string | undefined>();
   let dropped = false;
   const env = (name: string) => {
@@ -52,6 +54,7 @@ function environmentAndRights(): Pick<Io, "env" | "dropRights"> {
   };
   return {
     env,
+    mayReadEnv: () => !dropped,
     async dropRights(keep) {
       for (const name of dropped ? [] : Object.keys(Deno.env.toObject())) {
         if (OWN_VARIABLES.test(name)) env(name);
@@ -138,10 +141,20 @@ async function* chunks(stream: typeof Deno.stdin, signal: AbortSignal): AsyncGen
 }
 
 /** Questions at the terminal go over stderr, so that stdout stays clean. */
-function promptsOf(options: { plain: boolean; stderr: TextSink; signal: AbortSignal }): Prompts {
-  const { plain, signal } = options;
-  const simple = plain || Deno.env.get("TERM") === "dumb" || knownSize().columns === 0;
-  return simple ? createPlainPrompts(promptTerminal(options)) : drawnPrompts(signal);
+function promptsOf(
+  options: { plain: boolean; stderr: TextSink; signal: AbortSignal; mayReadEnv: () => boolean },
+): Prompts {
+  const { plain, signal, mayReadEnv } = options;
+  const simple = createPlainPrompts(promptTerminal(options));
+  if (plain || Deno.env.get("TERM") === "dumb" || knownSize().columns === 0) return simple;
+  const drawn = drawnPrompts(signal);
+  // What draws them reads the environment all the time.
+  const now = () => mayReadEnv() ? drawn : simple;
+  return {
+    text: (question, check) => now().text(question, check),
+    secret: (question) => now().secret(question),
+    choose: (question, choices) => now().choose(question, choices),
+  };
 }
 
 function promptTerminal({ stderr, signal }: { stderr: TextSink; signal: AbortSignal }): PromptTerminal {

@@ -1,7 +1,7 @@
 /** What a command's TARGET stands for: `#channel`, `@account`, or the name or id of a group. */
 
-import { type ChatClient, type ConversationInfo, type SuiteId, SUITES } from "../client/mod.ts";
-import { isAronaError } from "../proto/mod.ts";
+import { type ChatClient, type ConversationInfo, type SuiteId, SUITES } from "../client/api/mod.ts";
+import { isAronaError } from "../proto/base/mod.ts";
 import type { Settings } from "./config.ts";
 import { untilEnd } from "./ending.ts";
 import { CommandFailure } from "./failure.ts";

@@ -1,7 +1,7 @@
 /** Whether somebody is who they were: the safety number, and the new one beside it where their identity has changed. */
 
 import type { ChatClient, Contact } from "../client/mod.ts";
-import { type AronaError, isAronaError } from "../proto/mod.ts";
+import { type AronaError, isAronaError } from "../proto/base/mod.ts";
 import { untilEnd } from "./ending.ts";
 import { CommandFailure, usageFailure } from "./failure.ts";
 

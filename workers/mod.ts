@@ -11,6 +11,7 @@ export { fromPlainError, RemoteError } from "./plain_error.ts";
 export type { ConfigContract } from "./config_worker.ts";
 export type { ProbeContract } from "./probe_worker.ts";
 export type { LanContract, LanEvent, LanInit } from "./lan_worker.ts";
+export { Links } from "./links.ts";
 export type { PublisherContract, PublisherInit } from "./publisher_worker.ts";
 export type { RelayContract, RelayEvent, RelayInit, RelayState } from "./relay_worker.ts";
 export type { Contract, RoleSide } from "./role.ts";
@@ -25,3 +26,6 @@ export {
   spawnWorker,
   workerUrl,
 } from "./spawn.ts";
+export { linkSession, type Session, type SessionOptions, startSession } from "./session.ts";
+export type { LinkedInfo, ProfileInit, SessionInit } from "./session_worker.ts";
+export { WalledDiscovery, type WalledDiscoveryOptions } from "./walled_discovery.ts";

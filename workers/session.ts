@@ -114,7 +114,7 @@ export async function linkSession(
   }
 }
 
-function spawnSession(
+async function spawnSession(
   options: SessionOptions,
   hear: { onMessage: (message: ClientMessage) => void; onEnd: (error: AronaError) => void },
 ): Promise<RunningWorker<SessionContract>> {
@@ -128,6 +128,16 @@ function spawnSession(
     prepare(named);
   }
   let isTold = false;
+  // What goes wrong on this side comes out as it was, and not as what is left of it after two ways through the wall.
+  const failures: unknown[] = [];
+  const here = async <T>(action: () => Promise<T>): Promise<T> => {
+    try {
+      return await action();
+    } catch (error) {
+      failures.push(error);
+      throw error;
+    }
+  };
   let remote: Remote<SessionContract["methods"]> | null = null;
   const { folder } = init;
   const spawned = spawnWorker<SessionContract>("session", {
@@ -135,17 +145,18 @@ function spawnSession(
     parameters: { folder },
     init,
     methods: {
-      passphrase: (again) => options.passphrase(again),
-      async relayFor(known) {
-        if (isTold) throw new AronaError("FORBIDDEN", "Cannot name a relay again: a session does so once");
-        isTold = true;
-        reach.allow(known);
-        const found = await options.relayFor?.(known);
-        // Where it is another relay the session says so.
-        if (found !== undefined && equalBytes(found.fingerprint, known.fingerprint)) reach.allow(found);
-        prepare(found ?? known);
-        return found;
-      },
+      passphrase: (again) => here(() => options.passphrase(again)),
+      relayFor: (known) =>
+        here(async () => {
+          if (isTold) throw new AronaError("FORBIDDEN", "Cannot name a relay again: a session does so once");
+          isTold = true;
+          reach.allow(known);
+          const found = await options.relayFor?.(known);
+          // Where it is another relay the session says so.
+          if (found !== undefined && equalBytes(found.fingerprint, known.fingerprint)) reach.allow(found);
+          prepare(found ?? known);
+          return found;
+        }),
       async dial(link, { endpoint, document }, port, signal) {
         const to: Endpoint = { hostname: String(endpoint.hostname), port: Number(endpoint.port) };
         try {
@@ -160,17 +171,20 @@ function spawnSession(
         await reach.assertSource(source, document);
         return await discovery.look(source, { fingerprint, signal });
       },
-      linked: (info) => options.linked?.(info),
+      linked: (info) => here(async () => await options.linked?.(info)),
     },
     onEvent: hear.onMessage,
     onFault,
     onEnd: hear.onEnd,
     signal,
   });
-  return spawned.then((worker) => {
+  try {
+    const worker = await spawned;
     remote = worker.remote;
     return worker;
-  });
+  } catch (error) {
+    throw failures.find((own) => (own as Error).message === (error as Error).message) ?? error;
+  }
 }
 
 /** Loaded only where a relay has moved: a supervisor does without cryptography otherwise. */

@@ -44,6 +44,8 @@ export interface ProfileInit {
   readonly folder: string;
   /** Whether it is made where there is none. */
   readonly create: boolean;
+  /** Whether the folder comes with it, and goes again where the profile was made for nothing. */
+  readonly isNewFolder: boolean;
   /** How often the passphrase may be asked for. */
   readonly tries: number;
   /** Whether the supervisor looks for relays on the local network. */
@@ -94,7 +96,7 @@ export interface SessionContract extends Contract {
     linkLost(link: number): void;
     /** Closes client and profile. */
     closeProfile(): Promise<void>;
-    /** Closes them and removes the profile. Only where this session has made it. */
+    /** Closes them, and removes the profile where this session has made it. */
     discardProfile(): Promise<void>;
   };
   readonly event: ClientMessage;
@@ -141,7 +143,7 @@ class Session {
   readonly #reach: SessionReach;
   #profile: ProfileStore | null = null;
   #client: AronaClient | null = null;
-  #folder = "";
+  #newFolder: string | null = null;
 
   constructor(side: RoleSide<SessionContract>) {
     this.#side = side;
@@ -151,7 +153,7 @@ class Session {
 
   async start(init: SessionInit): Promise<SessionContract["methods"]> {
     const crypto = await selectProvider();
-    this.#folder = init.folder;
+    if (init.isNewFolder) this.#newFolder = init.folder;
     const service = init.kind === "client"
       ? await this.#openClient(init, crypto)
       : await this.#link(init, crypto);
@@ -176,7 +178,8 @@ class Session {
     this.#profile = null;
     await this.#client?.close();
     profile?.close();
-    if (discard && profile?.created) await Deno.remove(this.#folder, { recursive: true }).catch(() => {});
+    if (!discard || !profile?.created || this.#newFolder === null) return;
+    await Deno.remove(this.#newFolder, { recursive: true }).catch(() => {});
   }
 
   async #openClient(init: SessionInit & { kind: "client" }, crypto: CryptoProvider) {

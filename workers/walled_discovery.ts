@@ -1,14 +1,7 @@
 /** Discovery for a supervisor: each place is looked at by a worker that reaches that place alone. */
 
-import type { Candidate, Discovery, LookOptions } from "../client/discovery/mod.ts";
-import {
-  AronaError,
-  type Clock,
-  formatSource,
-  type LanService,
-  type RelaySource,
-} from "../proto/base/mod.ts";
-import type { LanContract } from "./lan_worker.ts";
+import type { Browse, Candidate, Discovery, LookOptions } from "../client/discovery/mod.ts";
+import { AronaError, type Clock, formatSource, type RelaySource } from "../proto/base/mod.ts";
 import type { Links } from "./links.ts";
 import type { SourceContract } from "./source_worker.ts";
 import { type RunningWorker, spawnWorker } from "./spawn.ts";
@@ -21,8 +14,8 @@ export interface WalledDiscoveryOptions {
   readonly links: Links;
   /** Base of GitHub's API where it is another one. */
   readonly githubApi?: string;
-  /** Multicast DNS' addresses on this machine, as it is now. @default the local network is not looked at */
-  readonly lanAddresses?: () => readonly string[];
+  /** Listens on the local network. @default it is not looked at */
+  readonly browse?: Browse;
 }
 
 /** Looks for documents. What it finds is nothing that this thread has looked into. */
@@ -37,7 +30,7 @@ export class WalledDiscovery implements Discovery, Disposable {
   }
 
   get lan(): boolean {
-    return this.#options.lanAddresses !== undefined;
+    return this.#options.browse !== undefined;
   }
 
   async look(source: RelaySource, options: LookOptions): Promise<readonly Candidate[]> {
@@ -52,8 +45,7 @@ export class WalledDiscovery implements Discovery, Disposable {
       case "endpoint":
       case "lan": {
         const { createDiscovery } = await import("../client/discovery/mod.ts");
-        const { clock, links: { dial } } = this.#options;
-        const browse = this.lan ? (signal: AbortSignal) => this.#announced(signal) : undefined;
+        const { clock, browse, links: { dial } } = this.#options;
         return await createDiscovery({ clock, fetch: noFetch, dial, browse }).look(source, options);
       }
     }
@@ -87,41 +79,6 @@ export class WalledDiscovery implements Discovery, Disposable {
     worker.catch(forget);
     this.#sources.set(key, worker);
     return worker;
-  }
-
-  /** What is announced on the local network. */
-  async *#announced(signal: AbortSignal): AsyncGenerator<LanService> {
-    const found: LanService[] = [];
-    let wake = () => {};
-    let outcome: { readonly error?: unknown } | null = null;
-    const end = (error?: unknown) => {
-      outcome = { error };
-      wake();
-    };
-    const onAbort = () => end();
-    signal.addEventListener("abort", onAbort, { once: true });
-    using _worker = await spawnWorker<LanContract>("lan", {
-      parameters: { addresses: this.#options.lanAddresses!() },
-      init: { task: "browse" },
-      onEvent: (event) => {
-        if (event.type === "found") found.push(event.service);
-        else if (event.type === "failed") end(new Error(event.reason));
-        wake();
-      },
-      onEnd: end,
-      signal,
-    });
-    try {
-      for (;;) {
-        const service = found.shift();
-        if (service !== undefined) yield service;
-        else if (outcome === null) await new Promise<void>((resolve) => wake = resolve);
-        else if (signal.aborted || (outcome as { error?: unknown }).error === undefined) return;
-        else throw (outcome as { error?: unknown }).error;
-      }
-    } finally {
-      signal.removeEventListener("abort", onAbort);
-    }
   }
 }
 

@@ -10,7 +10,7 @@ export const id: CommandSpec = {
   async run(context) {
     const { output } = context;
     const { openProfile } = await import("../open_client.ts");
-    const { fromHex, toBase64Url } = await import("../../proto/mod.ts");
+    const { fromHex, toBase64Url } = await import("../../proto/base/mod.ts");
     await using opened = await openProfile(context, { connect: "no", make: false });
     const { client, profile } = opened;
     const { account, fingerprint, deviceId: device } = client;

@@ -9,7 +9,7 @@ import type {
   StoredMessage,
   SuiteId,
 } from "../../client/mod.ts";
-import { type Clock, isAronaError } from "../../proto/mod.ts";
+import { type Clock, isAronaError } from "../../proto/base/mod.ts";
 import { ended } from "../ending.ts";
 import { nameText } from "../event_text.ts";
 import type { EventView } from "../event_view.ts";

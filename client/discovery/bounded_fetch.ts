@@ -1,6 +1,6 @@
 /** Requests to web servers that nobody has reason to trust: bounded in time, size and way. */
 
-import { AronaError, type Clock, isAronaError, isLoopbackHost } from "../../proto/mod.ts";
+import { AronaError, type Clock, isAronaError, isLoopbackHost } from "../../proto/base/mod.ts";
 import { DISCOVERY_TIMEOUT_MS, MAX_REDIRECTS } from "../limits.ts";
 import { within } from "./time_limit.ts";
 

@@ -7,7 +7,7 @@ import {
   fetchDocument,
   formatEndpoint,
   isAronaError,
-} from "../../proto/mod.ts";
+} from "../../proto/base/mod.ts";
 import { DISCOVERY_TIMEOUT_MS } from "../limits.ts";
 import type { Candidate } from "./look.ts";
 import type { Dial } from "./relay_address.ts";

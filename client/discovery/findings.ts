@@ -15,7 +15,7 @@ import {
   type SourceLink,
   toBase64Url,
   verifyDocument,
-} from "../../proto/mod.ts";
+} from "../../proto/base/mod.ts";
 import type { Candidate, Discovery } from "./look.ts";
 import type { KnownRelay } from "./relay_address.ts";
 

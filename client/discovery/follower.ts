@@ -12,7 +12,7 @@ import {
   isAronaError,
   parseSource,
   type RelaySource,
-} from "../../proto/mod.ts";
+} from "../../proto/base/mod.ts";
 import { FOLLOW_FIRST_MS, FOLLOW_LONGEST_MS, FOLLOW_UNREACHABLE_MS } from "../limits.ts";
 import { find, type Finding, type Found } from "./findings.ts";
 import type { Discovery } from "./look.ts";

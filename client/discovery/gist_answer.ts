@@ -1,6 +1,13 @@
 /** What GitHub's API says of Gists, as far as it matters here. Everything else in the answers is passed over. */
 
-import { AronaError, fromUtf8, GIST_FILE, MAX_DOCUMENT_BYTES, parseSource, utf8 } from "../../proto/mod.ts";
+import {
+  AronaError,
+  fromUtf8,
+  GIST_FILE,
+  MAX_DOCUMENT_BYTES,
+  parseSource,
+  utf8,
+} from "../../proto/base/mod.ts";
 
 /** The file `arona.json` of a Gist: its bytes, or where they are when the answer does not hold all of them. */
 export type GistFile =

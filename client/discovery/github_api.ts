@@ -1,6 +1,12 @@
 /** The two questions that GitHub is asked, without a token, and what its refusals mean. */
 
-import { AronaError, type Clock, GITHUB_API, GITHUB_HEADERS, MAX_DOCUMENT_BYTES } from "../../proto/mod.ts";
+import {
+  AronaError,
+  type Clock,
+  GITHUB_API,
+  GITHUB_HEADERS,
+  MAX_DOCUMENT_BYTES,
+} from "../../proto/base/mod.ts";
 import {
   GISTS_PER_PAGE,
   MAX_API_ANSWER_BYTES,

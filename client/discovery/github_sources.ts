@@ -1,6 +1,6 @@
 /** GitHub Gists as sources: one by its id, or all public ones of a user that hold an `arona.json`. */
 
-import type { RelaySource } from "../../proto/mod.ts";
+import type { RelaySource } from "../../proto/base/mod.ts";
 import type { GithubApi } from "./github_api.ts";
 import type { Candidate } from "./look.ts";
 

@@ -31,7 +31,7 @@ import {
   sameDnsName,
   SERVICE_TTL_SECONDS,
   toBase64Url,
-} from "../../proto/mod.ts";
+} from "../../proto/base/mod.ts";
 import {
   LAN_PACKETS_PER_SECOND,
   MAX_LAN_ENDPOINTS,

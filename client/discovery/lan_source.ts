@@ -8,7 +8,7 @@ import {
   type LanService,
   parseEndpoint,
   toBase64Url,
-} from "../../proto/mod.ts";
+} from "../../proto/base/mod.ts";
 import { LAN_LISTEN_MS, MAX_LAN_ENDPOINTS, MAX_LAN_RELAYS } from "../limits.ts";
 import { lookAtEndpoint } from "./endpoint_source.ts";
 import type { Candidate } from "./look.ts";

@@ -4,7 +4,7 @@
  *     RelaySource ──► look() ──► candidates: bytes that somebody put there ──► findings.ts: who they are from, whether to use them
  */
 
-import { AronaError, type Clock, type RelaySource } from "../../proto/mod.ts";
+import { AronaError, type Clock, type RelaySource } from "../../proto/base/mod.ts";
 import type { Fetch } from "./bounded_fetch.ts";
 import { lookAtEndpoint } from "./endpoint_source.ts";
 import { GithubApi } from "./github_api.ts";

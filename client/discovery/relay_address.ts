@@ -19,7 +19,7 @@ import {
   type Transport,
   utf8,
   verifyDocument,
-} from "../../proto/mod.ts";
+} from "../../proto/base/mod.ts";
 import { MAX_KNOWN_ENDPOINTS, MAX_KNOWN_SOURCES } from "../limits.ts";
 import type { Store } from "../store/mod.ts";
 

@@ -1,6 +1,6 @@
 /** A limit on how long something may take, whatever is underneath. */
 
-import type { AronaError, Clock } from "../../proto/mod.ts";
+import type { AronaError, Clock } from "../../proto/base/mod.ts";
 
 /** Options of {@link within}. */
 export interface TimeLimit {

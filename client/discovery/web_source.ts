@@ -7,7 +7,7 @@ import {
   MAX_DOCUMENT_BYTES,
   type RelaySource,
   WELL_KNOWN_PATH,
-} from "../../proto/mod.ts";
+} from "../../proto/base/mod.ts";
 import { boundedFetch, type Fetch } from "./bounded_fetch.ts";
 import type { Candidate } from "./look.ts";
 

@@ -20,7 +20,7 @@ import {
   toBase64Url,
   toHex,
   utf8,
-} from "../../proto/mod.ts";
+} from "../../proto/base/mod.ts";
 
 const LABEL = "arona safety number v1";
 const ROUNDS = 5_200;

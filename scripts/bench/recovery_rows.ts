@@ -3,10 +3,12 @@
  * process with its usual limits.
  */
 
-import { type AronaClient, openClient } from "../../client/mod.ts";
+import { type AronaClient, type ChatClient, openClient } from "../../client/mod.ts";
+import { relayFromLink } from "../../client/discovery/mod.ts";
 import { createMemoryStore, openProfileStore, type Store } from "../../client/store/mod.ts";
-import { connectTcp, type CryptoProvider, type Transport } from "../../proto/mod.ts";
+import { connectTcp, type CryptoProvider, parseLink, systemClock, type Transport } from "../../proto/mod.ts";
 import { openSqliteRelayStore } from "../../server/mod.ts";
+import { Links, startSession, WalledDiscovery } from "../../workers/mod.ts";
 import { fillGroup } from "../../tests/helpers/filled_group.ts";
 import { RelayProcess } from "./relay_process.ts";
 import { median, type Row } from "./rows.ts";
@@ -24,57 +26,102 @@ const GROUP = "everybody";
 /** New clients make KeyPackages in the background, and nobody says when that is over. */
 const SETTLE_MS = 5_000;
 
-/** A device that was away for a thousand messages, with its store on the disk: from connect() until the last one is stored. */
+/**
+ * A device that was away for a thousand messages, with its store on the disk: from connect() until the last one is stored. In this
+ * thread, and as commands do it, behind the walls.
+ */
 export async function catchUpRows(crypto: CryptoProvider): Promise<Row[]> {
   const folder = await Deno.makeTempDir({ prefix: "arona-bench-" });
   const relay = await RelayProcess.start(folder);
-  const profile = await openProfileStore({
-    folder: `${folder}/profile`,
-    passphrase: () => Promise.resolve(""),
-    crypto,
-    create: true,
-  });
+  const profile = `${folder}/profile`;
   const open = (username: string, store: Store) =>
     openClient({ store, crypto, dial: connectTcp, link: relay.link, username });
-  const rates: number[] = [];
+  const places = { "in this thread": openHere, "behind walls": openWalled };
+  const rates: Record<string, number[]> = {};
   try {
-    const receiver = await open("receiver", profile.store);
-    await receiver.connect();
-    await receiver.join("#bench");
+    const receiver = await openHere({ crypto, folder: profile, link: relay.link });
+    await receiver.client.connect();
+    await receiver.client.join("#bench");
     await settle();
     await receiver.close();
     const stores = Array.from({ length: SENDERS }, () => createMemoryStore());
     for (let round = 0; round < CATCH_UPS; round++) {
-      await Promise.all(stores.map(async (store, i) => {
-        const sender = await open(`sender${i}`, store);
-        await sender.connect();
-        const channel = await sender.join("#bench");
-        for (let message = 0; message < MISSED_MESSAGES / SENDERS; message++) {
-          await sender.send(channel, `message ${message} of round ${round}`).accepted;
-        }
-        await sender.close();
-      }));
-      const back = await open("receiver", profile.store);
-      const all = Promise.withResolvers<void>();
-      let stored = 0;
-      back.on("MsgCreated", () => ++stored === MISSED_MESSAGES && all.resolve());
-      back.on("Gap", ({ reason }) => all.reject(new Error(`Cannot measure: ${reason}`)));
-      const begun = performance.now();
-      await back.connect();
-      await all.promise;
-      rates.push(MISSED_MESSAGES * 1_000 / (performance.now() - begun));
-      await back.close();
+      for (const [place, openThere] of Object.entries(places)) {
+        await Promise.all(stores.map(async (store, i) => {
+          const sender = await open(`sender${i}`, store);
+          await sender.connect();
+          const channel = await sender.join("#bench");
+          for (let message = 0; message < MISSED_MESSAGES / SENDERS; message++) {
+            await sender.send(channel, `message ${message} of round ${round}`).accepted;
+          }
+          await sender.close();
+        }));
+        const { client: back, close } = await openThere({ crypto, folder: profile, link: relay.link });
+        const all = Promise.withResolvers<void>();
+        let stored = 0;
+        back.on("MsgCreated", () => ++stored === MISSED_MESSAGES && all.resolve());
+        back.on("Gap", ({ reason }) => all.reject(new Error(`Cannot measure: ${reason}`)));
+        const begun = performance.now();
+        await back.connect();
+        await all.promise;
+        (rates[place] ??= []).push(MISSED_MESSAGES * 1_000 / (performance.now() - begun));
+        await close();
+      }
     }
   } finally {
-    profile.close();
     await relay.stop();
     await Deno.remove(folder, { recursive: true });
   }
-  return [{
-    row: `catch up on ${MISSED_MESSAGES} messages from ${SENDERS} senders, SQLite store`,
-    value: median(rates),
+  return Object.keys(places).map((place) => ({
+    row: `catch up on ${MISSED_MESSAGES} messages from ${SENDERS} senders, SQLite store, ${place}`,
+    value: median(rates[place]),
     unit: "1/s",
-  }];
+  }));
+}
+
+interface Place {
+  readonly crypto: CryptoProvider;
+  readonly folder: string;
+  readonly link: string;
+}
+
+async function openHere({ crypto, folder, link }: Place) {
+  const passphrase = () => Promise.resolve("");
+  const { store, close } = await openProfileStore({ folder, passphrase, crypto, create: true });
+  const client: ChatClient = await openClient({
+    store,
+    crypto,
+    dial: connectTcp,
+    link,
+    username: "receiver",
+  });
+  return {
+    client,
+    async close() {
+      await client.close();
+      close();
+    },
+  };
+}
+
+async function openWalled({ folder, link }: Place) {
+  const links = new Links();
+  const discovery = new WalledDiscovery({ clock: systemClock, links });
+  const { client, close } = await startSession({
+    init: { kind: "client", folder, create: false, isNewFolder: false, tries: 1, lan: false },
+    ...{ clock: systemClock, links, discovery, connects: true },
+    named: relayFromLink(parseLink(link)),
+    passphrase: () => Promise.resolve(""),
+    onFault: (error) => console.error(error.message),
+    signal: new AbortController().signal,
+  });
+  return {
+    client: client as ChatClient,
+    async close() {
+      await close();
+      links[Symbol.dispose]();
+    },
+  };
 }
 
 /** A cut that the client sees at once. The first pause before dialling, 125 to 250 ms, is part of it. */

@@ -52,6 +52,7 @@ async function start(
         kind: "client",
         folder,
         create,
+        isNewFolder: create,
         tries,
         lan: false,
         relay,
@@ -173,6 +174,28 @@ Deno.test("a session that was taken over reaches its folder, and what was named,
     } finally {
       other.close();
     }
+  }));
+
+Deno.test("a session follows its relay to an address that the relay's own document names", () =>
+  inWorld(async (world) => {
+    const { hostname, port } = parseLink(world.relay.link);
+    await world.relay.setPublicAddresses([`${hostname}:${port}`]);
+    // The link leads to a place where only the document can still be had.
+    const before = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const handedOver = (async () => {
+      const asking = await before.accept();
+      before.close();
+      const answering = await Deno.connect({ hostname, port });
+      await Promise.allSettled([
+        asking.readable.pipeTo(answering.writable),
+        answering.readable.pipeTo(asking.writable),
+      ]);
+    })();
+    const link = world.relay.link.replace(`:${port}`, `:${(before.addr as Deno.NetAddr).port}`);
+    await using started = await start(world, { link });
+    await started.session.client.connect();
+    assert.equal(started.session.client.relay.endpoints[0], `${hostname}:${port}`);
+    await handedOver;
   }));
 
 Deno.test("a link carries bytes to its own address alone", async () => {
