@@ -40,7 +40,7 @@ export function systemIo(options: { plain: boolean }): Io {
 }
 
 /** Variables that are there after the right to read them is gone, */
-const OWN_VARIABLES = /^ARONA_/;
+const KEPT_VARIABLES = /^(ARONA_.*|TERM|NO_COLOR)$/;
 /** but for these, which are not kept. */
 const SECRET_VARIABLES = /TOKEN|PASSPHRASE/;
 const RIGHTS: readonly RightKind[] = ["read", "write", "net", "run", "env", "sys", "ffi", "import"];
@@ -57,7 +57,7 @@ function environmentAndRights(): Pick<Io, "env" | "dropRights"> & { mayReadEnv: 
     mayReadEnv: () => !dropped,
     async dropRights(keep) {
       for (const name of dropped ? [] : Object.keys(Deno.env.toObject())) {
-        if (OWN_VARIABLES.test(name)) env(name);
+        if (KEPT_VARIABLES.test(name)) env(name);
       }
       for (const name of known.keys()) if (SECRET_VARIABLES.test(name)) known.delete(name);
       dropped ||= !keep.includes("env");

@@ -25,6 +25,8 @@ export interface LanContract extends Contract {
   readonly role: "lan";
   readonly init: LanInit;
   readonly methods: {
+    /** The relay is called something else now. */
+    setName(name: string): Promise<void>;
     /** Takes back what was said, and ends. */
     stop(): Promise<void>;
   };
@@ -50,6 +52,7 @@ async function announce(relay: LanRelay, side: RoleSide<LanContract>): Promise<L
     void announcer.update({ interfaces });
   }, INTERFACES_INTERVAL_MS);
   return {
+    setName: (name) => announcer.update({ name }),
     async stop() {
       clearInterval(watch);
       await announcer.stop();
@@ -71,6 +74,7 @@ async function look(side: RoleSide<LanContract>): Promise<LanContract["methods"]
   })();
   looking.catch((error) => side.emit({ type: "failed", reason: (error as Error).message }));
   return {
+    setName: () => Promise.resolve(),
     async stop() {
       abort.abort();
       await looking.catch(() => {});

@@ -10,6 +10,8 @@ import type { RelayRole } from "./relay_role.ts";
 export interface LanRole extends AsyncDisposable {
   /** Whether it is announced. */
   readonly announced: boolean;
+  /** Announces it under another name from now on. */
+  setName(name: string): Promise<void>;
 }
 
 /** Announces the relay where others can reach it. @returns null where nobody can, or where it fails, which the log says */
@@ -64,6 +66,7 @@ export async function startLanRole(
     get announced() {
       return announced;
     },
+    setName: (name) => worker.remote.setName(name),
     async [Symbol.asyncDispose]() {
       await worker.remote.stop().catch(() => {}); // it may have ended before
       worker.terminate();

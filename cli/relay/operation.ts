@@ -35,6 +35,8 @@ export interface OperationOptions {
   readonly served: readonly OptionName[];
   /** Sets where others reach the relay; none means what the machine says. */
   readonly setPublicAddresses: (addresses: readonly string[]) => Promise<void>;
+  /** Hears of another name of the relay. @default nobody does */
+  readonly onName?: (name: string) => Promise<void> | void;
   /** How the other roles are doing; null where they do not run. */
   readonly roles?: {
     readonly publisher?: () => PublisherStatus | null;
@@ -207,9 +209,12 @@ class Control implements ControlledRelay {
   }
 
   #reloadable() {
-    const { relay, log, setPublicAddresses } = this.parts;
+    const { relay, log, setPublicAddresses, onName } = this.parts;
     return {
-      setName: (name: string) => relay.remote.setName(name),
+      async setName(name: string) {
+        await relay.remote.setName(name);
+        await onName?.(name);
+      },
       setPublicAddresses,
       limits: () => relay.remote.limits(),
       setLimits: (limits: Record<string, unknown>) => relay.remote.setLimits(limits),

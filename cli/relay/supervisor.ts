@@ -89,6 +89,7 @@ export async function runRelay(
       log: logWriter,
       config: await config,
       setPublicAddresses: (addresses) => reach.setGiven(addresses),
+      onName: (name) => lan?.setName(name).catch(() => {}), // where it has ended, the log has said so
     });
     await io.dropRights([]);
     announce(context, relay.state, { better: publisher !== null || tunnel !== null });

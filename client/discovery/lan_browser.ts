@@ -58,7 +58,7 @@ const SECOND_QUERY_MS = 1_000;
 const MAX_QUERY_INTERVAL_MS = 3_600_000;
 
 /**
- * The relays on the local network as they are found, until `signal` aborts. A relay whose endpoints change comes again: of each
+ * The relays on the local network as they are found, until `signal` aborts. A relay whose name or endpoints change comes again: of each
  * fingerprint the last counts.
  *
  * @throws {AronaError} `UNREACHABLE` where there is no interface to ask on, or the socket fails
@@ -188,12 +188,13 @@ class Browser {
   #hear({ kind, answers, additionals }: DnsMessage, network: LanInterface): void {
     if (kind !== "response") return;
     const records = [...answers, ...additionals];
-    for (const record of records) this.#hearService(record);
-    for (const record of records) this.#hearAddress(record, network); // only now the hosts are known that matter
-    for (const instance of this.#instances.values()) this.#complete(instance);
+    const heard = new Set<Instance>();
+    for (const record of records) this.#hearService(record, heard);
+    for (const record of records) this.#hearAddress(record, { network, heard }); // only now the hosts that matter are known
+    for (const instance of heard) this.#complete(instance);
   }
 
-  #hearService(record: DnsRecord): void {
+  #hearService(record: DnsRecord, heard: Set<Instance>): void {
     const name = record.type === "PTR" && sameDnsName(record.name, LAN_SERVICE) ? record.target : record.name;
     if (!isInstance(name)) return;
     const key = dnsNameKey(name);
@@ -203,6 +204,7 @@ class Browser {
     }
     const instance = this.#instances.get(key) ?? this.#newInstance(key, name);
     if (instance === null) return;
+    heard.add(instance);
     if (record.type === "TXT") instance.txt = parseOrNull(record.strings);
     if (record.type !== "SRV") return;
     if (instance.target === null || !sameDnsName(instance.target, record.target)) instance.addresses.clear();
@@ -210,14 +212,21 @@ class Browser {
     instance.port = record.port;
   }
 
-  #hearAddress(record: DnsRecord, network: LanInterface): void {
+  #hearAddress(
+    record: DnsRecord,
+    { network, heard }: { network: LanInterface; heard: Set<Instance> },
+  ): void {
     if (record.type !== "A" && record.type !== "AAAA") return;
     if (!network.addresses.some((own) => isOnLink(record.address, own))) return; // leads elsewhere
-    for (const { target, addresses } of this.#instances.values()) {
+    for (const instance of this.#instances.values()) {
+      const { target, addresses } = instance;
       if (target === null || !sameDnsName(target, record.name)) continue;
       const text = formatIp(record.address);
       if (record.ttlSeconds === 0) addresses.delete(text);
-      else if (addresses.size < MAX_LAN_ENDPOINTS) addresses.add(text);
+      else if (addresses.size < MAX_LAN_ENDPOINTS && !addresses.has(text)) {
+        addresses.add(text);
+        heard.add(instance);
+      }
     }
   }
 
@@ -235,7 +244,7 @@ class Browser {
     if (known === undefined && this.#services.size >= MAX_LAN_RELAYS) return;
     const found = [...addresses].map((hostname) => formatEndpoint({ hostname, port }));
     const endpoints = [...new Set([...known?.endpoints ?? [], ...found])].slice(-MAX_LAN_ENDPOINTS);
-    if (known !== undefined && endpoints.join() === known.endpoints.join()) return;
+    if (known?.name === txt.name && endpoints.join() === known.endpoints.join()) return;
     this.#services.set(key, { name: txt.name, fingerprint: key, endpoints });
     this.#news.add(key);
     this.#wake();

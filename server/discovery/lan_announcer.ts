@@ -54,8 +54,8 @@ export interface LanAnnouncerOptions {
 
 /** A relay's presence on the local network. */
 export interface LanAnnouncer {
-  /** Tells of interfaces that came or went. */
-  update(options: { interfaces: readonly LanInterface[] }): Promise<void>;
+  /** Tells of interfaces that came or went, or of another name of the relay. */
+  update(change: { interfaces?: readonly LanInterface[]; name?: string }): Promise<void>;
   /** Takes everything back that was said, and closes the socket. Safe to call again. */
   stop(): Promise<void>;
 }
@@ -90,6 +90,7 @@ class Announcer implements LanAnnouncer {
   readonly #packets: RateLimiter;
   readonly #ways = new Map<string, Way>();
   #interfaces: readonly LanInterface[];
+  #relay: LanRelay;
   #records: LanRecords;
   #attempt = 0;
   #conflicts = 0;
@@ -102,7 +103,8 @@ class Announcer implements LanAnnouncer {
   constructor(options: LanAnnouncerOptions) {
     this.#options = options;
     this.#interfaces = options.interfaces;
-    this.#records = new LanRecords(options.relay, 0);
+    this.#relay = options.relay;
+    this.#records = new LanRecords(this.#relay, 0);
     this.#packets = new RateLimiter(options.clock, {
       perSecond: LAN_PACKETS_PER_SECOND,
       burst: LAN_PACKETS_PER_SECOND,
@@ -115,12 +117,20 @@ class Announcer implements LanAnnouncer {
     void this.#begin();
   }
 
-  async update({ interfaces }: { interfaces: readonly LanInterface[] }): Promise<void> {
+  async update(change: { interfaces?: readonly LanInterface[]; name?: string }): Promise<void> {
+    const { interfaces = this.#interfaces, name = this.#relay.name } = change;
     if (this.#phase === "stopped") return;
+    if (name !== this.#relay.name) {
+      const goodbye = this.#phase === "announced" ? this.#sayGoodbye() : Promise.resolve();
+      this.#relay = { ...this.#relay, name };
+      this.#attempt = 0;
+      this.#records = new LanRecords(this.#relay, 0);
+      await goodbye;
+    }
     this.#interfaces = interfaces;
-    const names = new Set(interfaces.map(({ name }) => name));
+    const present = new Set(interfaces.map(({ name }) => name));
     for (const [name, way] of this.#ways) {
-      if (names.has(name)) continue;
+      if (present.has(name)) continue;
       way.waiting?.cancel();
       this.#ways.delete(name);
     }
@@ -137,14 +147,16 @@ class Announcer implements LanAnnouncer {
     this.#phase = "stopped";
     this.#cancelStep();
     for (const { waiting } of this.#ways.values()) waiting?.cancel();
-    if (wasAnnounced) {
-      await this.#toAll((network) => ({
-        kind: "response",
-        answers: this.#records.on(network).map((record) => ({ ...record, ttlSeconds: 0 })),
-      }));
-    }
+    if (wasAnnounced) await this.#sayGoodbye();
     socket.close();
     await this.#received;
+  }
+
+  #sayGoodbye(): Promise<void> {
+    return this.#toAll((network) => ({
+      kind: "response",
+      answers: this.#records.on(network).map((record) => ({ ...record, ttlSeconds: 0 })),
+    }));
   }
 
   async #begin(): Promise<void> {
@@ -236,7 +248,7 @@ class Announcer implements LanAnnouncer {
     this.#conflicts++;
     if (this.#phase === "probing") {
       this.#attempt++;
-      this.#records = new LanRecords(this.#options.relay, this.#attempt);
+      this.#records = new LanRecords(this.#relay, this.#attempt);
       this.#tell({ type: "renamed", name: this.#records.instance[0] });
     }
     const isTooMany = this.#conflicts > MAX_LAN_CONFLICTS;

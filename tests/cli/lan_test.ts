@@ -110,6 +110,25 @@ networks.test("arona discover finds the relays that are there; connect takes the
   assert.equal(again.code, 0, again.err); // whose profile knows its own
 });
 
+networks.test("a relay is announced in a network that it is put into later, and under the name that it gets later", async () => {
+  await using world = await World.create(2);
+  const config = `${world.home}/config.json`;
+  await Deno.writeTextFile(config, JSON.stringify({ name: "Before" }));
+  const relay = await world.serve(0, ["--config", config]);
+  await relay.process.until("err", /announced on the local network/);
+  await using _here = await world.plug(1, 7);
+  const looking = world.browse(1);
+  assert.deepEqual((await looking.next()).endpoints, [`${world.address(0)}:7700`]);
+  await using _there = await world.plug(0, 7);
+  assert.deepEqual((await looking.next()).endpoints, [`${world.address(0)}:7700`, "10.77.7.1:7700"]);
+  await Deno.writeTextFile(config, JSON.stringify({ name: "After" }));
+  relay.process.signal("SIGHUP");
+  const renamed = world.browse(1); // may still hear the goodbye
+  let found = await renamed.next();
+  while (found.name !== "After") found = await renamed.next();
+  assert.equal(found.fingerprint, relay.listening.fingerprint);
+});
+
 networks.test("a relay goes on where the port of multicast DNS is taken, and says so in one line", async () => {
   await using world = await World.create(1);
   await using taken = world.run(0, ["eval", "--no-lock", TAKE_PORT]);

@@ -6,7 +6,9 @@ import { printQr, type QrSpace, qrText } from "../../cli/qr.ts";
 import { Output } from "../../cli/output.ts";
 import { formatDeviceCode, formatLink } from "../../proto/mod.ts";
 import { DARK_THEME, drawTerminal, LIGHT_THEME, type Theme } from "../helpers/terminal_picture.ts";
-import { createTestIo } from "./test_io.ts";
+import { requireTool } from "../require.ts";
+import { Arona } from "./processes.ts";
+import { createTestIo, temporaryFolder } from "./test_io.ts";
 
 const FINGERPRINT = Uint8Array.from({ length: 32 }, (_, i) => i * 37 + 11);
 const SHORTEST = formatLink({ hostname: "a", port: 1, fingerprint: FINGERPRINT });
@@ -93,6 +95,26 @@ Deno.test("printQr() does without colours where NO_COLOR asks for it", async () 
   await output.flush();
   assert.match(io.out(), /^[█▀▄ \n]+$/);
 });
+
+for (const env of [{ NO_COLOR: "" }, { NO_COLOR: "1" }]) {
+  const how = env.NO_COLOR === "" ? "with colours" : "without colours";
+  requireTool("script").test(`arona serve on a terminal shows a code of its link, ${how}`, async () => {
+    await using folder = await temporaryFolder();
+    const main = new URL("../../main.ts", import.meta.url).pathname;
+    const serve = `exec ${Deno.execPath()} run -A --no-check ${main} serve --listen 127.0.0.1:0`;
+    const program = {
+      command: "script",
+      args: ["-qec", `stty cols 80 rows 30; ${serve}`, "/dev/null"],
+    };
+    await using relay = new Arona(folder.path, [], { program, env });
+    const [, link] = await relay.until("out", /link +(arona:\S+)/);
+    // deno-lint-ignore no-control-regex
+    const [code] = await relay.until("out", /(?:^(?:\x1b\[[\d;]*m)*[█▀▄ ]{30,}(?:\x1b\[0m)?\r\n){20,}/m);
+    assert.equal(env.NO_COLOR === "", code.includes("\x1b"));
+    const { data, width, height } = drawTerminal(code.trimEnd().replaceAll("\r", ""), DARK_THEME);
+    assert.equal(jsqr.default(data, width, height, { inversionAttempts: "attemptBoth" })?.data, link);
+  });
+}
 
 function scan(text: string, space: QrSpace, theme: Theme): string | undefined {
   const drawn = qrText(text, space);

@@ -119,6 +119,15 @@ Deno.test("a relay that has said goodbye is not given out", async () => {
   assert.deepEqual(world.found, []);
 });
 
+Deno.test("a relay that is called something else comes again", async () => {
+  await using world = new World();
+  for (const name of ["Before", "Before", "After"]) {
+    world.say(records({ name, mark: 1 }));
+    await world.pass(10);
+  }
+  assert.deepEqual(world.found.map(({ name }) => name), ["Before", "After"]);
+});
+
 for (
   const [what, address] of [
     ["this computer", "127.0.0.1"],

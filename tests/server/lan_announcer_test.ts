@@ -296,6 +296,16 @@ Deno.test("an interface that comes is used, one that goes is not any more", asyn
   assert.deepEqual(world.takeSent().filter(({ hostname }) => hostname !== NEIGHBOUR), []);
 });
 
+Deno.test("a relay that is called something else takes its former name back and announces the new one", async () => {
+  await using world = await World.announced();
+  await world.announcer.update({ name: "Away" });
+  await world.pass(3_000);
+  const [goodbye, ...others] = world.messages();
+  assert.ok(goodbye.answers.every(({ ttlSeconds }) => ttlSeconds === 0));
+  assert.deepEqual(others.map(({ kind }) => kind), ["query", "query", "query", "response", "response"]);
+  assert.deepEqual(world.events.at(-1), { type: "announced", name: "Away c8c7c6c5", interfaces: ["eth0"] });
+});
+
 Deno.test("an interface that does not work is told once, and the others are used", async () => {
   const socket = new FakeLan();
   await using world = await World.announced({
