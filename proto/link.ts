@@ -88,14 +88,14 @@ export function formatSourceLink(link: SourceLink): string {
 }
 
 /**
- * The code in what a person gives as an invite: the code itself, or a link that holds it.
+ * The code in what a person gives as an invite: the code itself, with or without dashes and spaces, or a link that holds it.
  *
  * @throws {AronaError} `USAGE` with a hint
  */
 export function parseInvite(text: string): string {
   const trimmed = text.trim();
   const isLink = trimmed.toLowerCase().startsWith(SCHEME);
-  const code = isLink ? parseSourceLink(trimmed).invite : trimmed.toLowerCase();
+  const code = isLink ? parseSourceLink(trimmed).invite : trimmed.toLowerCase().replace(/[\s-]+/g, "");
   if (code === undefined) throw badInvite("the link holds none");
   if (!INVITE_PATTERN.test(code)) throw badInvite("it is neither a code nor a link");
   return code;

@@ -95,12 +95,13 @@ Deno.test("a link with the longest usual host and an invite is short enough to p
 
 Deno.test("parseInvite() takes a code or a link that holds one", () => {
   assert.equal(parseInvite(" AbCd23 "), "abcd23");
+  assert.equal(parseInvite("abc-d23 efg"), "abcd23efg");
   assert.equal(parseInvite(`arona://relay.example:7700/invite/abcd23#${TEXT}`), "abcd23");
   for (
     const text of [
       "",
-      "a b",
-      "a-b",
+      "a_b",
+      "ä",
       "a".repeat(65),
       `arona://relay.example:7700#${TEXT}`,
       `x/invite/y#${TEXT}`,
