@@ -10,20 +10,19 @@ import { Arona } from "./processes.ts";
 /** A relay whose announcements can be waited for, one after the other. */
 class Serving implements AsyncDisposable {
   readonly #process: Arona;
-  #lines = 0;
+  readonly #taken = new Map<string, number>();
 
   constructor(readonly home: string, args: readonly string[], env: Readonly<Record<string, string>>) {
     this.#process = new Arona(home, ["serve", "--json", ...args], { env });
   }
 
-  /** The next line on stdout, or the next one of a type. */
-  async next(type?: string): Promise<Record<string, string>> {
-    for (;;) {
-      const [, line] = await this.#process.until("out", new RegExp(`^(?:.*\n){${this.#lines}}(.*)\n`));
-      this.#lines++;
-      const object = JSON.parse(line);
-      if (type === undefined || object.type === type) return object;
-    }
+  /** The next object on stdout of a type; those of different types come in any order. */
+  async next(type: "Listening" | "Published" | "Address"): Promise<Record<string, string>> {
+    const number = (this.#taken.get(type) ?? 0) + 1;
+    this.#taken.set(type, number);
+    const upToIt = new RegExp(`(?:[^]*?^(\\{"type":"${type}".*)\n){${number}}`, "m");
+    const [, line] = await this.#process.until("out", upToIt);
+    return JSON.parse(line);
   }
 
   logged(pattern: RegExp): Promise<RegExpExecArray> {
@@ -50,10 +49,8 @@ openSsh.test("arona serve --tunnel ssh: the link that it prints lets people in, 
   await using ssh = await SshServer.start();
   const env = { PATH: `${ssh.bin}:${Deno.env.get("PATH")}`, ARONA_PASSPHRASE: "" };
   await using relay = new Serving(home.path, ["--listen", "127.0.0.2:0", "--tunnel", ssh.spec], env);
-  const listening = await relay.next();
-  assert.equal(listening.type, "Listening");
-  const first = await relay.next();
-  assert.equal(first.type, "Address");
+  const listening = await relay.next("Listening");
+  const first = await relay.next("Address");
   const { port } = parseEndpoint(listening.address);
   assert.equal(first.address, `127.0.0.1:${port}`);
   assert.ok(first.link.startsWith(`arona://127.0.0.1:${port}#`), first.link);
@@ -71,8 +68,7 @@ openSsh.test("arona serve --tunnel ssh: the link that it prints lets people in, 
   );
   using _taken = Deno.listen({ hostname: "127.0.0.1", port });
   await ssh.open();
-  const second = await relay.next();
-  assert.equal(second.type, "Address");
+  const second = await relay.next("Address");
   assert.notEqual(second.address, first.address);
   await done(home.path, "send", "#general", "hello", "--username", "bob", "--relay", second.link);
 
@@ -120,8 +116,7 @@ openSsh.test("arona serve --tunnel ssh: when the relay is killed, ssh ends with 
   const env = { PATH: `${ssh.bin}:${Deno.env.get("PATH")}` };
   {
     await using relay = new Serving(home.path, ["--listen", "127.0.0.2:0", "--tunnel", ssh.spec], env);
-    await relay.next();
-    await relay.next();
+    await relay.next("Address");
   } // SIGKILL
   await ssh.logged(/Received disconnect|Disconnected from user/);
 });
@@ -132,7 +127,7 @@ openSsh.test("arona serve --tunnel ssh: a key that the server does not know is s
   await ssh.useStrangersKey();
   const env = { PATH: `${ssh.bin}:${Deno.env.get("PATH")}`, ARONA_PASSPHRASE: "" };
   await using relay = new Serving(home.path, ["--listen", "127.0.0.2:0", "--tunnel", ssh.spec], env);
-  const { link } = await relay.next();
+  const { link } = await relay.next("Listening");
   await relay.logged(
     /warning Cannot open tunnel ssh:\S+: the server does not let this user in .*authorized_keys/,
   );
@@ -145,8 +140,8 @@ Deno.test("arona serve --tunnel bore: an address that was given stays in the doc
   const env = { PATH: agents.bin, ARONA_TUNNEL: "bore:127.0.0.1", ARONA_PASSPHRASE: "" };
   const args = ["--listen", "127.0.0.1:0", "--public-address", "chat.example.org:7700"];
   await using relay = new Serving(home.path, args, env);
-  assert.ok((await relay.next()).link.startsWith("arona://chat.example.org:7700#"));
-  const { address, link } = await relay.next();
+  assert.ok((await relay.next("Listening")).link.startsWith("arona://chat.example.org:7700#"));
+  const { address, link } = await relay.next("Address");
   assert.ok(link.startsWith(`arona://${address}#`));
   await done(home.path, "send", "#general", "hello", "--username", "alice", "--relay", link);
   assert.equal(await relay.end(), 0);

@@ -69,6 +69,14 @@ export class WatchedTunnel implements AsyncDisposable {
     return { ...event.endpoint, changed: event.changed };
   }
 
+  /** The next address, whatever goes wrong before it. */
+  async addressInTheEnd(): Promise<Endpoint & { changed: boolean }> {
+    for (;;) {
+      const event = await this.next();
+      if (event.type === "address") return { ...event.endpoint, changed: event.changed };
+    }
+  }
+
   async failure(): Promise<TunnelFailure> {
     const event = await this.next();
     assert.ok(event.type === "lost", JSON.stringify(event));
