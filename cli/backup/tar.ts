@@ -22,7 +22,10 @@ export interface TarEntry {
 
 /** Writes a container, entry by entry, into an open file. */
 export class TarWriter {
-  constructor(private readonly file: Deno.FsFile, private readonly options: { readonly mtimeMs: number }) {}
+  constructor(
+    private readonly file: Pick<Deno.FsFile, "write">,
+    private readonly options: { readonly mtimeMs: number },
+  ) {}
 
   /** Adds a file of known length. @throws {Error} where `chunks` are longer or shorter */
   async add(entry: TarEntry, chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void> {
@@ -45,7 +48,7 @@ export class TarWriter {
 
 /** Reads a container. Take each entry's content before the next entry. */
 export class TarReader {
-  constructor(private readonly file: Deno.FsFile) {}
+  constructor(private readonly file: Pick<Deno.FsFile, "read">) {}
 
   /** @throws {Error} where it is none, is damaged or ends early */
   async *entries(): AsyncGenerator<TarEntry & { readonly content: AsyncIterable<Uint8Array> }> {
@@ -99,7 +102,7 @@ export async function* fileChunks(path: string): AsyncGenerator<Uint8Array> {
 }
 
 /** Writes all of it. */
-export async function writeAll(file: Deno.FsFile, bytes: Uint8Array): Promise<void> {
+export async function writeAll(file: Pick<Deno.FsFile, "write">, bytes: Uint8Array): Promise<void> {
   for (let rest = bytes; rest.length > 0;) rest = rest.subarray(await file.write(rest));
 }
 

@@ -8,6 +8,7 @@ import { handshakeTargets } from "./handshake_targets.ts";
 import { lanTargets } from "./lan_targets.ts";
 import { messageTargets } from "./message_targets.ts";
 import { mlsTargets } from "./mls_targets.ts";
+import { operateTargets } from "./operate_targets.ts";
 import { recordTarget } from "./record_target.ts";
 import { relayTargets } from "./relay_targets.ts";
 import type { FuzzTarget } from "./runner.ts";
@@ -15,7 +16,7 @@ import { storeTargets } from "./store_targets.ts";
 import { trustTargets } from "./trust_targets.ts";
 import { wireTargets } from "./wire_targets.ts";
 
-/** From the outside in: the wire, whom to trust, the relay, MLS, the client, what is kept. */
+/** From the outside in: the wire, whom to trust, the relay, MLS, the client, what is kept, what an operator asks. */
 export const TARGETS: readonly FuzzTarget[] = [
   ...wireTargets,
   recordTarget,
@@ -30,4 +31,5 @@ export const TARGETS: readonly FuzzTarget[] = [
   ...contentTargets,
   ...clientTargets,
   ...storeTargets,
+  ...operateTargets,
 ];
