@@ -2,7 +2,12 @@
 
 import assert from "node:assert/strict";
 import { type CryptoProvider, FakeClock } from "../../proto/mod.ts";
-import { FOLLOW_WAIT_MS, OUTBOX_LIFETIME_MS, SELF_UPDATE_AFTER_MS } from "../../client/limits.ts";
+import {
+  FOLLOW_WAIT_MS,
+  OUTBOX_LIFETIME_MS,
+  SELF_UPDATE_AFTER_MS,
+  SELF_UPDATE_MESSAGES,
+} from "../../client/limits.ts";
 import type { Conversation } from "../../client/mod.ts";
 import { decodeOutboxRow } from "../../client/outbox_row.ts";
 import { MemoryMailboxStore } from "../../server/mod.ts";
@@ -235,6 +240,18 @@ Deno.test("a message whose receipt overtakes the lost answer is accepted, then d
     assert.deepEqual(reached(alice, sending.id), ["accepted", "delivered"]);
     assert.equal(direct.sent, sent + 1);
     assert.equal(alice.store.all("outbox").length, 0);
+  }));
+
+Deno.test("what says that somebody types counts toward the next renewal of the keys, as it uses them up", () =>
+  inWorld(async (world) => {
+    const [alice, bob] = await people(world, "alice", "bob");
+    const direct = await alice.client.openDirect("bob");
+    await bob.has("@alice");
+    const { epoch } = direct.group;
+    for (let i = 0; i < SELF_UPDATE_MESSAGES; i++) await alice.client.typing(direct, i % 2 === 0);
+    await alice.says(direct, "done");
+    await bob.hears("done");
+    while (alice.client.find("@bob").group.epoch === epoch) await turn();
   }));
 
 Deno.test("a receipt that a dying connection has swallowed comes again with the next one", () =>

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import type { Conversation } from "../../client/mod.ts";
 import { MemoryRelayStore } from "../../server/mod.ts";
 import type { Store } from "../../client/store/mod.ts";
-import { AronaError, type CryptoProvider, toHex } from "../../proto/mod.ts";
+import { AronaError, type CryptoProvider, toHex, utf8 } from "../../proto/mod.ts";
 import { REFUSED_WAIT_MS } from "../../client/limits.ts";
 import { copyStore } from "../helpers/copy_store.ts";
 import { quickClock } from "../helpers/quick_clock.ts";
@@ -229,6 +229,37 @@ Deno.test("a relay whose own disk was put back takes no profile for an older cop
       assert.deepEqual(again.of("Gap"), []);
       again = await world.restart(again);
     }
+  }, { store });
+});
+
+Deno.test("a profile and a relay that counted logins go on from there, and an older copy from then is found out", () => {
+  const store = new MemoryRelayStore();
+  return inWorld(async (world) => {
+    const [alice, bob] = await people(world, "alice", "bob");
+    const device = bob.client.deviceId as Parameters<typeof store.ticketsOf>[0];
+    await alice.client.openDirect("bob");
+    await bob.has("@alice");
+    await bob.client.close();
+    // As the earlier version left both, and as it had left the profile one login before.
+    const [profile, copy] = [[bob.store, "2"], [copyStore(bob.store), "1"]].map(([from, logins]) => {
+      (from as Store).write((writer) => {
+        writer.delete("profile", "ticket");
+        writer.put("profile", "logins", utf8(logins as string));
+      });
+      return from as Store;
+    });
+    await world.relay.stop();
+    store.saveTickets(new Map([[device, { held: "2.", offered: "" }]]));
+    await world.restartRelay();
+    const again = await world.person("bob", { store: profile });
+    await alice.says(alice.client.find("@bob"), "hello");
+    await again.hears("hello");
+    assert.deepEqual(again.of("Gap"), []);
+    assert.equal(profile.get("profile", "logins"), null);
+    await again.client.close();
+    const restored = await world.person("bob", { store: copy });
+    await restored.until("to be found out", () => restored.of("Gap").length > 0);
+    assert.equal(restored.of("Gap")[0].reason, RESTORED);
   }, { store });
 });
 
