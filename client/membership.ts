@@ -323,7 +323,7 @@ export class Membership {
     if (lost?.participation !== "stuck") return;
     const { kind, name, suite, members, self } = lost.group;
     if (kind === "channel" || (kind === "group" && !self.admin) || (kind === "dm" && lost.peer === null)) {
-      return;
+      return this.#tellLost(id);
     }
     await context.relay().resetGroup(id);
     const conversation = kind === "dm"
@@ -345,6 +345,17 @@ export class Membership {
       context.store.write((writer) => lost.save(context.engine, writer));
     });
     context.emit({ type: "GroupLeft", ...lost.ref, reason: "left" });
+  }
+
+  /** Nobody can bring this device back, and it cannot help itself: the person is to know. */
+  #tellLost(id: GroupId): void {
+    const title = this.context.conversations.get(id)?.title ?? "a group";
+    this.context.emit({
+      type: "Fault",
+      code: "CONFLICT",
+      reason: `Cannot come back into ${title}: nobody in it has its keys any more. ` +
+        "It comes back when one of its admins connects; without any, leave it and make a new one.",
+    });
   }
 
   /** @returns false where the relay does not have this device in the group, or nobody else is left in it */
@@ -369,10 +380,11 @@ export class Membership {
       epoch,
       keyPackage,
     });
-    const { others, anew } = await this.#patiently(() =>
+    const { others, lost, anew } = await this.#patiently(() =>
       context.relay().askToReturn(id, { keyPackage, statement })
     );
     if (anew) await this.makeAnew(id);
+    else if (lost) this.#tellLost(id);
     if (others > 0) return true;
     await context.relay().part(id); // nobody has its keys any more
     return false;

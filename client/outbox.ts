@@ -294,7 +294,8 @@ export class Outbox {
     const { context } = this;
     if (conversation.participation === "stuck") return false; // until it is back
     if (conversation.participation !== "member") {
-      this.#fail(conversation, row, new AronaError("FORBIDDEN", "Cannot send: no longer a member"));
+      if (row.reached > 0) this.#forget(row, null); // it has arrived with somebody, and goes to nobody else any more
+      else this.#fail(conversation, row, new AronaError("FORBIDDEN", "Cannot send: no longer a member"));
       return true;
     }
     let epoch = conversation.group.epoch;

@@ -43,11 +43,11 @@ export async function askToReturn(
   }
   services.returns.ask(state, caller.device, { keyPackage, statement });
   const others = state.members.size - 1;
-  if (others === 0 || !isLost(state)) return { fields: { others, anew: false } };
+  if (others === 0 || !isLost(state)) return { fields: { others, lost: false, anew: false } };
   const maker = whoMakesAnew(state, caller.device);
-  if (maker?.device === caller.device) return { fields: { others, anew: true } };
-  maker?.listener?.event({ type: "lost", group });
-  return { fields: { others, anew: false } };
+  const anew = maker?.device === caller.device;
+  if (!anew) maker?.listener?.event({ type: "lost", group });
+  return { fields: { others, lost: true, anew } };
 }
 
 /** Whether every device in the group waits for a new leaf: nobody can give one. */

@@ -246,16 +246,16 @@ export class RelayApi {
   /**
    * Asks the other members for a new leaf.
    *
-   * @returns how many other devices there are, and whether they have all lost their state too and this device is to make the group anew
+   * @returns how many other devices there are, whether they have all lost their state too, and whether this one is to make the group anew
    */
   async askToReturn(
     group: GroupId,
     request: { keyPackage: Uint8Array; statement: Uint8Array },
-  ): Promise<{ others: number; anew: boolean }> {
+  ): Promise<{ others: number; lost: boolean; anew: boolean }> {
     const { fields } = await this.link.request(FrameType.GROUP, { op: "return", group }, {
       blobs: [request.keyPackage, request.statement],
     });
-    return { others: number(fields, "others"), anew: fields.anew === true };
+    return { others: number(fields, "others"), lost: fields.lost === true, anew: fields.anew === true };
   }
 
   /** The newest commit does not verify, and the relay is to take it back. @returns the group's epoch: the one before it where it has */
