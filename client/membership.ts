@@ -427,6 +427,7 @@ export class Membership {
           await relay.link.handled(queued);
           return await confirm();
         } catch (error) {
+          conversation.inFlight = null;
           // Whether it won is found out with the next connection, or at once where this one stands.
           if (isAronaError(error, "TIMEOUT", "INTERNAL")) {
             context.background(() => this.recover.settlePending(conversation));
