@@ -1,11 +1,16 @@
 /** Asks a running relay through its control port. */
 
-import { AronaError, isErrorCode } from "../../proto/base/mod.ts";
+import { AronaError, type Clock, isErrorCode, systemClock } from "../../proto/base/mod.ts";
 import type { RelayLimits } from "../../server/mod.ts";
 import { CommandFailure } from "../failure.ts";
 import { reasonOf } from "../paths.ts";
 import { controlPath, readControlFile } from "./control_file.ts";
 import { CONTROL_ROOT, type RelayStatus, type ReloadReport } from "./protocol.ts";
+
+/** How long a relay has to answer. */
+const ANSWER_TIMEOUT_MS = 5_000;
+/** How long it has to end by itself, beyond the time that devices get. */
+const END_TIMEOUT_MS = 20_000;
 
 /** A ban, an unban or a kick as it was carried out. */
 export interface SubjectAnswer {
@@ -15,11 +20,19 @@ export interface SubjectAnswer {
   readonly sessions: number;
 }
 
+/** Options of {@link ControlClient.find}. */
+export interface ControlClientOptions {
+  /** Ends the asking. */
+  readonly signal?: AbortSignal;
+  /** @default the system's */
+  readonly clock?: Clock;
+}
+
 /** A running relay, asked from another process of the same person. */
 export class ControlClient {
   private constructor(
     private readonly file: { readonly address: string; readonly token: string; readonly pid: number },
-    private readonly options: { readonly folder: string; readonly signal?: AbortSignal },
+    private readonly options: ControlClientOptions & { readonly folder: string },
   ) {}
 
   /**
@@ -27,7 +40,7 @@ export class ControlClient {
    *
    * @throws {CommandFailure} where no relay runs there
    */
-  static async find(folder: string, options: { signal?: AbortSignal } = {}): Promise<ControlClient> {
+  static async find(folder: string, options: ControlClientOptions = {}): Promise<ControlClient> {
     let file;
     try {
       file = await readControlFile(folder);
@@ -54,7 +67,7 @@ export class ControlClient {
   }
 
   subject(action: "ban" | "unban" | "kick", subject: string): Promise<SubjectAnswer> {
-    return this.#ask("POST", action, { subject });
+    return this.#ask("POST", action, { body: { subject } });
   }
 
   async bans(): Promise<{ kind: string; subject: string; at: string }[]> {
@@ -66,20 +79,28 @@ export class ControlClient {
   }
 
   setLimits(change: Partial<RelayLimits>): Promise<RelayLimits> {
-    return this.#ask("POST", "limits", change);
+    return this.#ask("POST", "limits", { body: change });
   }
 
   reload(): Promise<ReloadReport> {
-    return this.#ask("POST", "reload", {});
+    return this.#ask("POST", "reload", { body: {} });
   }
 
   /** Resolves when the relay has stopped. */
   async drain(options: { withinMs?: number } = {}): Promise<void> {
-    await this.#ask("POST", "drain", options);
+    const timeoutMs = (options.withinMs ?? ANSWER_TIMEOUT_MS) + END_TIMEOUT_MS;
+    await this.#ask("POST", "drain", { body: options, timeoutMs });
   }
 
-  async #ask<T>(method: "GET" | "POST", name: string, body?: object): Promise<T> {
+  async #ask<T>(
+    method: "GET" | "POST",
+    name: string,
+    { body, timeoutMs = ANSWER_TIMEOUT_MS }: { readonly body?: object; readonly timeoutMs?: number } = {},
+  ): Promise<T> {
     const { address, token } = this.file;
+    const { signal, clock = systemClock } = this.options;
+    const late = new AbortController();
+    const cancel = clock.schedule(timeoutMs, () => late.abort());
     let response: Response;
     let answer: { error?: { code: string; message: string } };
     try {
@@ -91,19 +112,14 @@ export class ControlClient {
         },
         body: body === undefined ? undefined : JSON.stringify(body),
         redirect: "error",
-        signal: this.options.signal,
+        signal: signal === undefined ? late.signal : AbortSignal.any([signal, late.signal]),
       });
       answer = await response.json();
     } catch (cause) {
-      this.options.signal?.throwIfAborted();
-      throw new CommandFailure(
-        `Cannot ask the relay: process ${this.file.pid} does not answer at ${address}`,
-        {
-          cause,
-          hint: `It may have been killed and have left ${controlPath(this.options.folder)} behind; ` +
-            "the next `arona serve` there replaces it.",
-        },
-      );
+      signal?.throwIfAborted();
+      throw late.signal.aborted ? this.#silent(timeoutMs, cause) : this.#absent(cause);
+    } finally {
+      cancel();
     }
     if (response.ok) return answer as T;
     const { code = "INTERNAL", message = `the relay answered ${response.status}` } = answer.error ?? {};
@@ -112,5 +128,24 @@ export class ControlClient {
     }
     const text = /^Cannot /.test(message) ? message : `Cannot ask the relay: ${message}`;
     throw new AronaError(isErrorCode(code) ? code : "INTERNAL", text);
+  }
+
+  #absent(cause: unknown): CommandFailure {
+    const { pid, address } = this.file;
+    return new CommandFailure(`Cannot ask the relay: process ${pid} does not answer at ${address}`, {
+      cause,
+      hint: `It may have been killed and have left ${controlPath(this.options.folder)} behind; ` +
+        "the next `arona serve` there replaces it.",
+    });
+  }
+
+  #silent(timeoutMs: number, cause: unknown): CommandFailure {
+    return new CommandFailure(
+      `Cannot ask the relay: process ${this.file.pid} has not answered for ${timeoutMs / 1_000} s`,
+      {
+        cause,
+        hint: "It hangs, is stopped or has too much to do: look at it, or end it and start it again.",
+      },
+    );
   }
 }

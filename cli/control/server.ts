@@ -1,9 +1,10 @@
 /** Serves control of a running relay on loopback. Only who can read control.json is listened to, and no web page ever. */
 
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
-import { AronaError, toBase64Url } from "../../proto/base/mod.ts";
+import { AronaError, type Clock, toBase64Url } from "../../proto/base/mod.ts";
 import type { SubjectResult } from "../../server/mod.ts";
 import { oneLine } from "../failure.ts";
+import { readBody, serveHttp } from "../http_server.ts";
 import { CONTROL_ROOT, type ControlledRelay, MAX_CONTROL_BODY_BYTES } from "./protocol.ts";
 import { parseSubject } from "./subject.ts";
 
@@ -27,6 +28,8 @@ export interface ServeControlOptions {
   readonly relay: ControlledRelay;
   /** Hears of what went wrong inside. */
   readonly onFault?: (error: unknown) => void;
+  /** @default the system's */
+  readonly clock?: Clock;
 }
 
 /** Begins to serve control, on a port that the system chooses. */
@@ -34,14 +37,9 @@ export function serveControl(options: ServeControlOptions): ControlServer {
   const token = toBase64Url(randomBytes(TOKEN_BYTES));
   let address = "";
   const handler = controlHandler({ ...options, token, address: () => address });
-  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, handler);
-  address = `127.0.0.1:${server.addr.port}`;
-  let stopped: Promise<void> | null = null;
-  return {
-    address,
-    token,
-    stop: () => stopped ??= server.shutdown(),
-  };
+  const server = serveHttp({ hostname: "127.0.0.1", port: 0 }, { handler, clock: options.clock });
+  address = `127.0.0.1:${server.port}`;
+  return { address, token, stop: () => server.stop() };
 }
 
 /**
@@ -50,12 +48,12 @@ export function serveControl(options: ServeControlOptions): ControlServer {
  * @param options.address `127.0.0.1:PORT`, which requests have to name as their host: a web page that was made to point here names another
  */
 export function controlHandler(
-  options: Pick<ServeControlOptions, "relay" | "onFault"> & {
+  options: Pick<ServeControlOptions, "relay" | "onFault" | "clock"> & {
     readonly token: string;
     readonly address: () => string;
   },
 ): (request: Request) => Promise<Response> {
-  const { relay, onFault } = options;
+  const { relay, onFault, clock } = options;
   const hash = (text: string) => createHash("sha256").update(text).digest();
   const expected = hash(`Bearer ${options.token}`);
   let underWay = 0;
@@ -73,7 +71,7 @@ export function controlHandler(
     if (underWay >= MAX_REQUESTS) return failure(503, "QUOTA", "too many requests at once");
     underWay++;
     try {
-      return await route(request, relay);
+      return await route(request, { relay, clock });
     } catch (error) {
       return refusal(error, onFault);
     } finally {
@@ -82,7 +80,11 @@ export function controlHandler(
   };
 }
 
-async function route(request: Request, relay: ControlledRelay): Promise<Response> {
+async function route(
+  request: Request,
+  { relay, clock }: { readonly relay: ControlledRelay; readonly clock?: Clock },
+): Promise<Response> {
+  const body = () => readJson(request, clock);
   const { pathname } = new URL(request.url);
   const name = pathname.startsWith(CONTROL_ROOT) ? pathname.slice(CONTROL_ROOT.length) : "";
   switch (`${request.method} ${name}`) {
@@ -95,20 +97,20 @@ async function route(request: Request, relay: ControlledRelay): Promise<Response
     case "GET limits":
       return json(await relay.limits());
     case "POST limits":
-      return json(await relay.setLimits(await body(request)));
+      return json(await relay.setLimits(await body()));
     case "POST ban":
     case "POST unban":
     case "POST kick": {
-      const { subject } = await body(request);
+      const { subject } = await body();
       if (typeof subject !== "string") throw bad("it has no subject");
       const act = { ban: relay.ban, unban: relay.unban, kick: relay.kick }[name as "ban"];
       return json(subjectAnswer(await act.call(relay, parseSubject(subject))));
     }
     case "POST reload":
-      await body(request);
+      await body();
       return json(await relay.reload());
     case "POST drain": {
-      const { withinMs } = await body(request);
+      const { withinMs } = await body();
       if (withinMs !== undefined && !(Number(withinMs) >= 0 && Number(withinMs) <= MAX_DRAIN_MS)) {
         throw bad(`withinMs is from 0 to ${MAX_DRAIN_MS}`);
       }
@@ -121,38 +123,20 @@ async function route(request: Request, relay: ControlledRelay): Promise<Response
 }
 
 /** The request's JSON object; an empty body is an empty one. */
-async function body(request: Request): Promise<Record<string, unknown>> {
-  const parts: Uint8Array[] = [];
-  let length = 0;
-  for await (const chunk of request.body ?? []) {
-    length += chunk.length;
-    if (length > MAX_CONTROL_BODY_BYTES) {
-      throw new AronaError("TOO_LARGE", "Cannot read request: it is too long");
-    }
-    parts.push(chunk);
-  }
-  if (length === 0) return {};
+async function readJson(request: Request, clock: Clock | undefined): Promise<Record<string, unknown>> {
+  const bytes = await readBody(request, { maxBytes: MAX_CONTROL_BODY_BYTES, clock });
+  if (bytes.length === 0) return {};
   if (request.headers.get("content-type") !== "application/json") {
     throw bad("its type is not application/json");
   }
   let value: unknown;
   try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(joined(parts, length)));
+    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch {
     throw bad("it is not JSON");
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) throw bad("it is no JSON object");
   return value as Record<string, unknown>;
-}
-
-function joined(parts: readonly Uint8Array[], length: number): Uint8Array {
-  const all = new Uint8Array(length);
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
 }
 
 function subjectAnswer({ subject, changed, sessions }: SubjectResult) {
@@ -162,7 +146,9 @@ function subjectAnswer({ subject, changed, sessions }: SubjectResult) {
 function refusal(error: unknown, onFault: ((error: unknown) => void) | undefined): Response {
   const { code, message } = error as { code?: unknown; message?: unknown };
   if (typeof code === "string" && /^[A-Z_]+$/.test(code) && code !== "INTERNAL") {
-    return failure(code === "TOO_LARGE" ? 413 : 400, code, oneLine(String(message)));
+    const { hint } = error as { hint?: unknown };
+    const text = typeof hint === "string" ? `${message}. ${hint}` : String(message);
+    return failure(STATUS_OF[code] ?? 400, code, oneLine(text));
   }
   if ((error as { exitCode?: unknown }).exitCode !== undefined) { // a configuration file that does not fit
     const hint = (error as { hint?: string }).hint;
@@ -171,6 +157,8 @@ function refusal(error: unknown, onFault: ((error: unknown) => void) | undefined
   onFault?.(error);
   return failure(500, "INTERNAL", "something went wrong; the relay's log has it");
 }
+
+const STATUS_OF: Readonly<Record<string, number>> = { TOO_LARGE: 413, TIMEOUT: 408 };
 
 function bad(state: string): AronaError {
   return new AronaError("BAD_REQUEST", `Cannot read request: ${state}`);

@@ -42,18 +42,22 @@ export async function checkRelay(folder: string, options: RelayCheckOptions): Pr
   await checkDatabase(found, join(folder, "relay.db"), {
     todo: "Stop the relay and put a backup back: `arona restore`.",
   });
-  const status = await findStatus(found, folder, options.signal);
+  const status = await findStatus(found, folder, options);
   if (status !== null) await checkRunning(found, status, options);
   return found.all;
 }
 
-async function findStatus(found: Findings, folder: string, signal: AbortSignal): Promise<RelayStatus | null> {
+async function findStatus(
+  found: Findings,
+  folder: string,
+  { signal, clock }: RelayCheckOptions,
+): Promise<RelayStatus | null> {
   if (!await exists(controlPath(folder))) {
     found.warning("running", "no relay runs here", "Start it with `arona serve`.");
     return null;
   }
   try {
-    const status = await (await ControlClient.find(folder, { signal })).status();
+    const status = await (await ControlClient.find(folder, { signal, clock })).status();
     found.ok(
       "running",
       `process ${status.pid}, for ${span((status.nowMs - status.stats.startedAtMs) / 1_000)}`,
@@ -61,7 +65,11 @@ async function findStatus(found: Findings, folder: string, signal: AbortSignal):
     return status;
   } catch (error) {
     signal.throwIfAborted();
-    found.problem("running", describeFailure(error).line, "Start it with `arona serve`.");
+    found.problem(
+      "running",
+      (error as Error).message,
+      (error as { hint?: string }).hint ?? "Start it with `arona serve`.",
+    );
     return null;
   }
 }

@@ -68,7 +68,7 @@ export async function startOperation(context: CommandContext, options: Operation
   await writeControlFile(folder.path, { address: server.address, token: server.token, pid: Deno.pid });
   if (listen !== null) {
     const clock = await io.clock();
-    const metrics = serveMetrics(listen, { relay: control, monotonic: () => clock.monotonic(), onFault });
+    const metrics = serveMetrics(listen, { relay: control, clock, onFault });
     started.defer(() => metrics.stop());
     control.metrics = metrics.address;
     if (!/^(127\.|\[::1\]|localhost)/.test(metrics.address)) {

@@ -8,7 +8,7 @@ import { serveControl } from "../../cli/control/server.ts";
 import { span, statusLines, statusObject } from "../../cli/control/status_text.ts";
 import { changeLimits, DEFAULT_RELAY_LIMITS, type RelayLimits } from "../../server/mod.ts";
 import { parseSubject } from "../../cli/control/subject.ts";
-import { toBase64Url, toHex } from "../../proto/mod.ts";
+import { FakeClock, toBase64Url, toHex } from "../../proto/mod.ts";
 import { temporaryFolder } from "./test_io.ts";
 import { testStatus } from "./test_status.ts";
 
@@ -60,6 +60,8 @@ async function served() {
     },
   };
 }
+
+const JSON_TYPE = { "content-type": "application/json" };
 
 /** Status and code of an answer. */
 async function outcome(response: Promise<Response>): Promise<[number, string | undefined]> {
@@ -129,6 +131,10 @@ Deno.test("control refuses what is too long, no JSON, no such thing", async () =
   assert.deepEqual(await post("/v1/ban", "{}"), [400, "BAD_REQUEST"]);
   assert.deepEqual(await post("/v1/ban", '{"subject":"alice"}', "text/plain"), [400, "BAD_REQUEST"]);
   assert.deepEqual(await post("/v1/ban", '{"subject":"Ali ce"}'), [400, "BAD_NAME"]);
+  const { error } =
+    await (await s.ask("/v1/ban", { method: "POST", body: '{"subject":"Ali ce"}', headers: JSON_TYPE }))
+      .json();
+  assert.match(error.message, /"Ali ce" does not fit\. Use 2 to 32 of a-z, 0-9/);
   assert.deepEqual(await post("/v1/limits", '{"messageBurst":0}'), [400, "BAD_REQUEST"]);
   assert.deepEqual(await post("/v1/drain", '{"withinMs":-1}'), [400, "BAD_REQUEST"]);
   assert.deepEqual(await outcome(s.ask("/v1/nonsense")), [404, "NOT_FOUND"]);
@@ -170,6 +176,29 @@ Deno.test("a file that a killed relay has left is recognised", async () => {
     assert.match(error.hint!, /killed.*control\.json/);
     return true;
   });
+});
+
+Deno.test("a relay that hangs is given up on after 5 s, one that drains after its own time and a little", async () => {
+  await using folder = await temporaryFolder();
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr;
+  await writeControlFile(folder.path, { address: `127.0.0.1:${port}`, token: "t".repeat(43), pid: 4_711 });
+  const clock = new FakeClock();
+  const client = await ControlClient.find(folder.path, { clock });
+  const asked = async (ask: Promise<unknown>, seconds: number) => {
+    using _ = await listener.accept();
+    clock.advance(seconds * 1_000 - 1);
+    assert.equal(clock.pendingTimers, 1, "not yet");
+    clock.advance(1);
+    await assert.rejects(ask, (error: Error & { hint?: string }) => {
+      assert.equal(error.message, `Cannot ask the relay: process 4711 has not answered for ${seconds} s`);
+      assert.match(error.hint!, /hangs.*start it again/);
+      return true;
+    });
+  };
+  await asked(client.status(), 5);
+  await asked(client.drain(), 25);
+  await asked(client.drain({ withinMs: 3_600_000 }), 3_620);
 });
 
 Deno.test("status is told in words and as one object", () => {

@@ -4,8 +4,12 @@ import assert from "node:assert/strict";
 import { type Finding, findingLines, Findings } from "../../cli/doctor/finding.ts";
 import { checkCertificate } from "../../cli/doctor/profile_checks.ts";
 import { checkTerminal } from "../../cli/doctor/program_checks.ts";
-import { checkRoles, judgeClock } from "../../cli/doctor/relay_checks.ts";
+import { checkRelay, checkRoles, judgeClock } from "../../cli/doctor/relay_checks.ts";
+import { writeControlFile } from "../../cli/control/control_file.ts";
+import { FakeClock, selectProvider } from "../../proto/mod.ts";
+import { openSqliteRelayStore } from "../../server/mod.ts";
 import { Arona, type Outcome, TestRelay } from "./processes.ts";
+import { temporaryFolder } from "./test_io.ts";
 import { NOW, testStatus } from "./test_status.ts";
 
 const DAY_MS = 86_400_000;
@@ -88,6 +92,22 @@ Deno.test("a profile whose relay is away, and one that is in use", async () => {
   const away = await doctor(relay.home, "--profile", "bob");
   assert.equal(away.code, 1);
   assert.match(find(findings(away), "profile bob", "relay")!.todo!, /new link/);
+});
+
+Deno.test("a relay that hangs is a problem, not a reason to hang too", async () => {
+  await using folder = await temporaryFolder();
+  openSqliteRelayStore(`${folder.path}/relay.db`).close();
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const address = `127.0.0.1:${listener.addr.port}`;
+  await writeControlFile(folder.path, { address, token: "t".repeat(43), pid: 4_711 });
+  const [clock, { signal }] = [new FakeClock(), new AbortController()];
+  const checking = checkRelay(folder.path, { crypto: await selectProvider(), clock, signal });
+  using _ = await listener.accept();
+  clock.advance(5_000);
+  const running = find(await checking, "relay", "running")!;
+  assert.equal(running.state, "problem");
+  assert.match(running.text, /process 4711 has not answered for 5 s/);
+  assert.match(running.todo!, /start it again/);
 });
 
 Deno.test("publisher, tunnel and document as they stand", () => {

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { METRICS_CONTENT_TYPE, writeMetrics } from "../../cli/metrics/exposition.ts";
 import { relayMetrics } from "../../cli/metrics/relay_metrics.ts";
 import { metricsHandler, serveMetrics } from "../../cli/metrics/server.ts";
+import { FakeClock } from "../../proto/mod.ts";
 import { parsePrometheus } from "./prometheus_grammar.ts";
 import { testStatus } from "./test_status.ts";
 
@@ -69,7 +70,7 @@ Deno.test("the grammar refuses what is not the format", () => {
 
 Deno.test("/healthz, /readyz and /metrics over HTTP; only those, only reading", async () => {
   const relay = { status: () => Promise.resolve(testStatus()), ready: true };
-  const server = serveMetrics({ hostname: "127.0.0.1", port: 0 }, { relay, monotonic: () => 0 });
+  const server = serveMetrics({ hostname: "127.0.0.1", port: 0 }, { relay, clock: new FakeClock() });
   try {
     const get = async (path: string, init?: RequestInit) => {
       const response = await fetch(`http://${server.address}${path}`, init);
@@ -99,10 +100,34 @@ Deno.test("however many ask for the metrics at once, the relay is asked once", a
   const answer = Promise.withResolvers<ReturnType<typeof testStatus>>();
   const handler = metricsHandler({
     relay: { ready: true, status: () => (asked++, answer.promise) },
-    monotonic: () => 0,
+    clock: new FakeClock(),
+    local: false,
   });
-  const responses = Array.from({ length: 20 }, () => handler(new Request("http://127.0.0.1/metrics")));
+  const responses = Array.from({ length: 20 }, () => handler(new Request("http://192.0.2.7/metrics")));
   answer.resolve(testStatus());
   for (const response of await Promise.all(responses)) assert.equal(response.status, 200);
   assert.equal(asked, 1);
+});
+
+Deno.test("metrics on loopback are no web page's, and those for other machines everybody's", async () => {
+  const relay = { ready: true, status: () => Promise.resolve(testStatus()) };
+  const [local, open] = [true, false].map((local) =>
+    metricsHandler({ relay, clock: new FakeClock(), local })
+  );
+  const asked = async (headers: Record<string, string>, handler = local) =>
+    (await handler(new Request("http://127.0.0.1/metrics", { headers }))).status;
+  for (const host of ["127.0.0.1:9464", "localhost:9464", "[::1]:9464", "127.0.0.1"]) {
+    assert.equal(await asked({ host }), 200, host);
+  }
+  const host = "127.0.0.1:9464";
+  // A page whose name was made to point at loopback sends its own name as the host.
+  for (const host of ["evil.test:9464", "evil.test", "127.0.0.1.evil.test", "localhost.evil.test:9464", ""]) {
+    assert.equal(await asked({ host }), 403, host);
+  }
+  assert.equal(await asked({}), 403);
+  assert.equal(await asked({ host, "sec-fetch-site": "cross-site" }), 403);
+  assert.equal(await asked({ host, "sec-fetch-site": "same-origin" }), 403);
+  assert.equal(await asked({ host, origin: "http://localhost:3000" }), 403);
+  assert.equal(await asked({ host, "sec-fetch-site": "none" }), 200, "a person typed the address");
+  assert.equal(await asked({ host: "relay.example.org:9464" }, open), 200);
 });

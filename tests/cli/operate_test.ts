@@ -84,6 +84,23 @@ Deno.test("drain ends the relay with exit code 0 and leaves no control file; ask
   assert.match(asked.err, /none runs in .*arona serve/);
 });
 
+Deno.test("a relay ends although somebody holds on to its metrics and to its control port", async () => {
+  await using relay = await TestRelay.start({ args: ["--metrics", "0"] });
+  const [line] = await relay.process.until("out", /\{"type":"Metrics".*\n/);
+  const { address: control } = JSON.parse(await Deno.readTextFile(`${relay.home}/relay/control.json`));
+  const held: Deno.TcpConn[] = [];
+  for (const address of [JSON.parse(line).address, control]) {
+    for (const text of ["GET /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc", "GET /"]) {
+      const connection = await Deno.connect({ hostname: "127.0.0.1", port: Number(address.split(":")[1]) });
+      held.push(connection);
+      await connection.write(new TextEncoder().encode(text));
+    }
+  }
+  relay.process.signal("SIGTERM");
+  assert.equal((await relay.process.outcome()).code, 0);
+  for (const connection of held) connection.close();
+});
+
 Deno.test("SIGTERM drains too, and a relay that is killed leaves a file that is recognised and replaced", async () => {
   await using relay = await TestRelay.start();
   const file = `${relay.home}/relay/control.json`;
