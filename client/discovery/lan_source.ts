@@ -9,7 +9,13 @@ import {
   parseEndpoint,
   toBase64Url,
 } from "../../proto/base/mod.ts";
-import { LAN_LISTEN_MS, MAX_LAN_ENDPOINTS, MAX_LAN_RELAYS } from "../limits.ts";
+import {
+  DISCOVERY_TIMEOUT_MS,
+  LAN_LISTEN_MS,
+  MAX_LAN_ENDPOINTS,
+  MAX_LAN_INSTANCES,
+  MAX_LAN_RELAYS,
+} from "../limits.ts";
 import { lookAtEndpoint } from "./endpoint_source.ts";
 import type { Candidate } from "./look.ts";
 import type { Dial } from "./relay_address.ts";
@@ -27,36 +33,62 @@ export interface LanLook {
   readonly fingerprint?: Uint8Array;
 }
 
-/** Listens for {@link LAN_LISTEN_MS} and asks each relay as it is heard. @throws {AronaError} `NOT_FOUND` where there is none */
+/**
+ * Listens for {@link LAN_LISTEN_MS} and asks each relay as it is heard; {@link MAX_LAN_RELAYS} at a time, so that nobody hides a relay
+ * behind announcements of his own that lead nowhere.
+ *
+ * @throws {AronaError} `NOT_FOUND` where there is none
+ */
 export async function lookOnLan(look: LanLook): Promise<readonly Candidate[]> {
   const { clock, signal } = look;
   signal.throwIfAborted();
   const wanted = look.fingerprint === undefined ? null : toBase64Url(look.fingerprint);
   const listening = new AbortController();
-  const onAbort = () => listening.abort(signal.reason);
+  const asking = new AbortController();
+  const onAbort = () => {
+    listening.abort(signal.reason);
+    asking.abort(signal.reason);
+  };
   signal.addEventListener("abort", onAbort, { once: true });
-  const cancel = clock.schedule(LAN_LISTEN_MS, () => listening.abort());
-  const asked = new Map<string, Promise<Candidate | null>>();
+  const timers = [
+    clock.schedule(LAN_LISTEN_MS, () => listening.abort()),
+    clock.schedule(LAN_LISTEN_MS + DISCOVERY_TIMEOUT_MS, () => asking.abort()),
+  ];
+  const heard = new Set<string>();
+  const waiting: LanService[] = [];
+  const asked = new Set<Promise<void>>();
+  const found: Candidate[] = [];
+  const askNext = (): void => {
+    while (waiting.length > 0 && asked.size + found.length < MAX_LAN_RELAYS) {
+      const work = ask(waiting.shift()!, { ...look, signal: asking.signal }).then((candidate) => {
+        asked.delete(work);
+        if (candidate !== null) found.push(candidate);
+        if (candidate !== null && wanted !== null) listening.abort();
+        askNext();
+      });
+      asked.add(work);
+    }
+  };
   let failure: unknown = null;
   try {
     for await (const service of untilAborted(look.browse(listening.signal), listening.signal)) {
       const key = JSON.stringify([service.fingerprint, service.endpoints]);
-      if (asked.has(key) || wanted !== null && wanted !== service.fingerprint) continue;
-      const asking = ask(service, look);
-      asked.set(key, asking);
-      if (wanted !== null) asking.then((candidate) => candidate !== null && listening.abort());
-      if (asked.size >= MAX_LAN_RELAYS) break;
+      if (heard.has(key) || wanted !== null && wanted !== service.fingerprint) continue;
+      if (heard.size >= MAX_LAN_INSTANCES) break;
+      heard.add(key);
+      waiting.push(service);
+      askNext();
     }
   } catch (error) {
     failure = error;
   } finally {
     listening.abort();
-    cancel();
-    signal.removeEventListener("abort", onAbort);
   }
-  const found = distinct((await Promise.all(asked.values())).filter((candidate) => candidate !== null));
+  while (asked.size > 0) await Promise.all(asked);
+  for (const cancel of timers) cancel();
+  signal.removeEventListener("abort", onAbort);
   signal.throwIfAborted();
-  if (found.length > 0) return found;
+  if (found.length > 0) return distinct(found);
   if (failure !== null) throw unusable(failure);
   throw new AronaError("NOT_FOUND", "Cannot find a relay on the local network: none answers", {
     hint: "Whoever runs the relay can give you its link.",
@@ -70,17 +102,22 @@ function distinct(candidates: readonly Candidate[]): Candidate[] {
   return candidates.filter(isFirst);
 }
 
-/** Asks at the announced addresses, one after the other. */
+/** Asks at the announced addresses, all at once; the first that answers counts. Never throws. */
 async function ask(service: LanService, { clock, dial, signal }: LanLook): Promise<Candidate | null> {
-  for (const text of service.endpoints.slice(0, MAX_LAN_ENDPOINTS)) {
-    try {
-      const [candidate] = await lookAtEndpoint(parseEndpoint(text), { clock, dial, signal });
-      return { ...candidate, announced: service.fingerprint };
-    } catch {
-      // The next address may work; whoever announces nonsense is not worth a word.
-    }
+  const answered = new AbortController();
+  const either = AbortSignal.any([signal, answered.signal]);
+  try {
+    const [candidate] = await Promise.any(
+      service.endpoints.slice(0, MAX_LAN_ENDPOINTS).map(async (text) =>
+        await lookAtEndpoint(parseEndpoint(text), { clock, dial, signal: either })
+      ),
+    );
+    return { ...candidate, announced: service.fingerprint };
+  } catch {
+    return null; // whoever announces nonsense is not worth a word
+  } finally {
+    answered.abort();
   }
-  return null;
 }
 
 /** The items up to the abort, whether or not the iterator heeds the signal itself. */
