@@ -57,6 +57,9 @@ export function parseSource(text: string): RelaySource {
   return { kind: "endpoint", ...parseEndpoint(trimmed) };
 }
 
+/** Top-level names that lead into somebody's own network (RFC 6761, RFC 6762, RFC 8375, RFC 9476, ICANN's `internal`, and what home routers use). */
+const PRIVATE_DOMAINS = ["local", "localhost", "internal", "lan", "home", "arpa", "alt"];
+
 /** The one text form of a source; `parseSource()` reads it. */
 export function formatSource(source: RelaySource): string {
   switch (source.kind) {
@@ -81,7 +84,7 @@ export function formatSource(source: RelaySource): string {
 export function parsePublicSource(text: string): PublicSource {
   const source = parseSource(text);
   const isPublic = source.kind === "gist" || source.kind === "user" ||
-    source.kind === "web" && !isLoopbackHost(source.host);
+    source.kind === "web" && isPublicHost(source.host);
   if (!isPublic) throw badSource("it is not one that everybody can reach");
   if (formatSource(source) !== text) throw badSource(`it is not written as ${formatSource(source)}`);
   return source as PublicSource;
@@ -104,6 +107,16 @@ export function parseWebSource(authority: string): Extract<RelaySource, { kind: 
 /** Whether `host[:port]` is this computer, which is asked without TLS. */
 export function isLoopbackHost(host: string): boolean {
   return /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?$/.test(host);
+}
+
+/**
+ * Whether `host[:port]` names something that everybody can reach: a name with a dot that is not the local network's. Addresses are none,
+ * however they are written: everybody who reads a document would ask there from inside of their own network.
+ */
+function isPublicHost(host: string): boolean {
+  const name = host.replace(/:\d+$/, "");
+  const last = name.split(".").at(-1)!;
+  return name.includes(".") && /^[a-z]/.test(last) && !PRIVATE_DOMAINS.includes(last);
 }
 
 function loginOf(text: string): string {

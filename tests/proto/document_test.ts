@@ -107,7 +107,7 @@ Deno.test("unknown fields are ignored", async () => {
 });
 
 Deno.test("a document may name up to four sources, each public and in its one text form", async () => {
-  const sources = ["gist:0123456789abcdef", "@alice", "https://relay.example", "https://[2001:db8::7]:8443"];
+  const sources = ["gist:0123456789abcdef", "@alice", "https://relay.example", "https://relay.example:8443"];
   const bytes = await signDocument(provider, { ...relay.fields, sources }, { identity: relay.identity });
   assert.deepEqual((await verify(bytes)).sources, sources);
   assert.deepEqual((await verify(await forge((p) => p.sources = []))).sources, []);
@@ -122,6 +122,7 @@ Deno.test("a document may name up to four sources, each public and in its one te
     [" @alice"],
     ["http://127.0.0.1:8080"],
     ["https://relay.example/"],
+    ["https://192.168.1.1"],
     ["https://gist.github.com/0123456789abcdef"],
     ["ftp://relay.example"],
   ];

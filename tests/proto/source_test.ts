@@ -79,7 +79,7 @@ Deno.test("parseSource() refuses anything else with a hint for people", () => {
 });
 
 Deno.test("parsePublicSource() takes only what everybody can reach, in its one form", () => {
-  for (const text of [`gist:${ID}`, "@alice", "https://relay.example", "https://192.0.2.7:8443"]) {
+  for (const text of [`gist:${ID}`, "@alice", "https://relay.example", "https://relay.example:8443"]) {
     assert.equal(formatSource(parsePublicSource(text)), text);
   }
   const wrong = [
@@ -89,6 +89,14 @@ Deno.test("parsePublicSource() takes only what everybody can reach, in its one f
     "@Alice",
     " @alice",
     "https://relay.example/",
+    "https://192.0.2.7:8443", // everybody who read it would ask inside of their own network
+    "https://127.1:8443",
+    "https://2130706433",
+    "https://[2001:db8::7]:8443",
+    "https://[::ffff:127.0.0.1]:9000",
+    "https://router",
+    "https://router.local",
+    "https://box.home.arpa",
   ];
   for (const text of wrong) assert.throws(() => parsePublicSource(text), { code: "USAGE" }, text);
 });
