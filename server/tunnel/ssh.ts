@@ -26,6 +26,7 @@ const OPTIONS: readonly string[] = [
   "BatchMode=yes", // never asks
   // The first key of a server is kept, another one later refused. What goes through is encrypted for the relay's key in any case.
   "StrictHostKeyChecking=accept-new",
+  "ClearAllForwardings=no",
   "ExitOnForwardFailure=yes",
   "ServerAliveInterval=15",
   "ServerAliveCountMax=3",
