@@ -79,8 +79,8 @@ githubApi.test("no token, key, passphrase, invite code or text is in any log or 
     await using relay = await TestRelay.start({ home, args: relayArgs, env });
     const client = (...args: string[]) => [...args, "--relay", relay.link, "--json"];
     const invites = await Promise.all([1, 2, 3].map(async () => {
-      const { out } = await new Arona(home, ["invite"], { env }).outcome();
-      return out.trim();
+      const { out } = await new Arona(home, ["invite", "--json"], { env }).outcome();
+      return String(JSON.parse(out).code); // the link would be found as a whole only
     }));
     assert.equal(new Set(invites).size, 3);
     secrets.set("invite", invites);
