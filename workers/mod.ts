@@ -8,6 +8,7 @@
 
 export { type Rights, rightsOf, type Role, ROLE_RIGHTS, type RoleParameters } from "./permissions.ts";
 export { fromPlainError, RemoteError } from "./plain_error.ts";
+export type { AddressesContract } from "./addresses_worker.ts";
 export type { ConfigContract } from "./config_worker.ts";
 export type { ProbeContract } from "./probe_worker.ts";
 export type { LanContract, LanEvent, LanInit } from "./lan_worker.ts";

@@ -63,6 +63,8 @@ export const ROLE_RIGHTS = {
     net: [...addresses],
     sys: ["networkInterfaces"],
   }),
+  /** Who notices that the machine's address has changed. */
+  addresses: (_: Record<never, never>): Rights => ({ ...NOTHING, sys: ["networkInterfaces"] }),
   /** Who reads the relay's configuration again: that file. */
   config: ({ file }: { file: string }): Rights => ({ ...NOTHING, read: [file] }),
   /** A client's keys, groups and history: its profile folder, and no network at all. */

@@ -20,14 +20,6 @@ export function isWildcard(hostname: string): boolean {
   return hostname === "0.0.0.0" || hostname === "::";
 }
 
-/** The first address by which other machines reach this one; loopback where there is none. */
-export function ownAddresses(): string[] {
-  const reachable = Deno.networkInterfaces().find(({ family, address }) =>
-    family === "IPv4" && !/^(127\.|169\.254\.|0\.)/.test(address)
-  );
-  return [reachable?.address ?? "127.0.0.1"];
-}
-
 function endpointOf(text: string, option: string): Endpoint {
   try {
     return parseEndpoint(text);

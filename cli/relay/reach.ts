@@ -5,23 +5,23 @@ import { type Endpoint, formatEndpoint, parseEndpoint } from "../../proto/mod.ts
 /** The relay's public addresses, from wherever they come. */
 export class Reach {
   #given: readonly string[];
+  #own: readonly string[] = [];
   #tunnel: string | null = null;
   #work: Promise<void> = Promise.resolve();
 
   /**
-   * @param options.given `--public-address`
-   * @param options.own what is published where nothing is given; empty for where the relay listens
+   * @param options.given `--public-address`; with neither these nor own ones it is published where the relay listens
    */
   constructor(
     private readonly publish: (addresses: readonly string[]) => Promise<void>,
-    private readonly options: { given: readonly string[]; own: readonly string[] },
+    options: { given: readonly string[] },
   ) {
     this.#given = options.given;
   }
 
   /** Best first. */
   get addresses(): readonly string[] {
-    const others = this.#given.length > 0 || this.#tunnel !== null ? this.#given : this.options.own;
+    const others = this.#given.length > 0 || this.#tunnel !== null ? this.#given : this.#own;
     const all = this.#tunnel === null ? others : [this.#tunnel, ...others];
     return [...new Set(all)];
   }
@@ -29,6 +29,11 @@ export class Reach {
   /** From now on these are given. */
   setGiven(addresses: readonly string[]): Promise<void> {
     return this.#change(() => this.#given = addresses);
+  }
+
+  /** From now on the machine is reached at these, where nothing is given. */
+  setOwn(addresses: readonly string[]): Promise<void> {
+    return this.#change(() => this.#own = addresses);
   }
 
   /** From now on the tunnel is reached there. */

@@ -5,19 +5,20 @@
  * the main thread still needs afterwards goes into `keep`; all other rights are gone from then on.
  */
 
-import { formatEndpoint, parseEndpoint } from "../../proto/mod.ts";
+import { parseEndpoint } from "../../proto/mod.ts";
 import type { LaunchedWorker } from "../../workers/mod.ts";
 import type { CommandContext } from "../command.ts";
 import { ended } from "../ending.ts";
 import type { OptionName } from "../options.ts";
 import { createRelayLog, type LogFormat, type LogSeverity } from "../relay_log.ts";
-import { checkAddress, isWildcard, ownAddresses, parseListen } from "./addresses.ts";
+import { checkAddress, isWildcard, parseListen } from "./addresses.ts";
 import { startLanRole } from "./lan_role.ts";
 import { announce, announceMetrics } from "./announce.ts";
 import { lockDataFolder } from "./data_folder.ts";
 import { limitsOf } from "./limits.ts";
 import { runOfMachine } from "./machine.ts";
 import { parseMetrics, startConfigRole, startOperation } from "./operation.ts";
+import { followOwnAddress, watchOwnAddress } from "./own_address.ts";
 import { readPublishing, startPublisherRole } from "./publisher_role.ts";
 import { Reach } from "./reach.ts";
 import { startRelayRole } from "./relay_role.ts";
@@ -59,10 +60,9 @@ export async function runRelay(
       logConnections: level === "debug",
     }, { folder: folder.path, log: logWriter.log, signal, launched });
     const { port } = parseEndpoint(relay.state.address);
-    const own = isWildcard(listen.hostname)
-      ? ownAddresses().map((hostname) => formatEndpoint({ hostname, port }))
-      : [];
-    if (own.length > 0 && publicAddresses.length === 0) await relay.setPublicAddresses(own);
+    using own = isWildcard(listen.hostname) ? await watchOwnAddress({ port, log: logWriter, signal }) : null;
+    const reach = new Reach((addresses) => relay.setPublicAddresses(addresses), { given: publicAddresses });
+    await reach.setOwn(own?.addresses ?? []);
     const name = settings.text("name")!;
     await using lan = settings.switch("lan")
       ? await startLanRole(relay, { name, log: logWriter, signal })
@@ -70,10 +70,6 @@ export async function runRelay(
     await using publisher = publishing === null
       ? null
       : await startPublisherRole(context, publishing, { relay, log: logWriter });
-    const reach = new Reach((addresses) => relay.setPublicAddresses(addresses), {
-      given: publicAddresses,
-      own,
-    });
     await using tunnel = wantedTunnel === null ? null : await startTunnel(context, wantedTunnel, {
       ...{ relay, reach },
       log: logWriter,
@@ -96,6 +92,9 @@ export async function runRelay(
     announceMetrics(context, operation.metrics);
     publisher?.begin();
     tunnel?.begin();
+    if (own !== null) {
+      followOwnAddress(context, own, { relay, reach, log: logWriter, better: publisher !== null });
+    }
     await Promise.race([ended(signal), operation.endAsked, relay.ended]);
     await Promise.race([operation.drain(), relay.ended]);
   } finally {

@@ -129,6 +129,19 @@ networks.test("a relay is announced in a network that it is put into later, and 
   assert.equal(found.fingerprint, relay.listening.fingerprint);
 });
 
+networks.test("a relay whose machine gets another address publishes that one, also where it keeps silent on the network", async () => {
+  await using world = await World.create(2);
+  const relay = await world.serve(0, ["--no-lan"]);
+  assert.match(relay.listening.link, new RegExp(`^arona://${world.address(0)}:7700#`));
+  await world.readdress(0, "10.77.0.99");
+  const [line] = await relay.process.until("out", /^\{"type":"Address".*$/m);
+  const { address, link } = JSON.parse(line);
+  assert.equal(address, "10.77.0.99:7700");
+  const found = await world.arona(1, ["discover", link, "--json"]).outcome();
+  assert.equal(found.code, 0, found.err);
+  assert.deepEqual(objects(found.out)[0].endpoints, ["10.77.0.99:7700"]);
+});
+
 networks.test("a relay goes on where the port of multicast DNS is taken, and says so in one line", async () => {
   await using world = await World.create(1);
   await using taken = world.run(0, ["eval", "--no-lock", TAKE_PORT]);
@@ -206,6 +219,10 @@ class World implements AsyncDisposable {
     const process = new Arona(`${this.home}/${host}`, [], { program: { command, args }, env });
     this.#processes.push(process);
     return process;
+  }
+
+  readdress(host: number, address: string): Promise<void> {
+    return this.network.readdress(host, address);
   }
 
   async plug(host: number, network: number): Promise<AsyncDisposable> {

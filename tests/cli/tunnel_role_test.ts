@@ -30,21 +30,21 @@ Deno.test("Reach puts the tunnel first, then what was given; what the machine sa
   const published: string[] = [];
   const reach = new Reach((addresses) => Promise.resolve(void published.push(addresses.join(" "))), {
     given: [],
-    own: ["192.0.2.7:7700"],
   });
+  await reach.setOwn(["192.0.2.7:7700"]);
   assert.deepEqual(reach.addresses, ["192.0.2.7:7700"]);
   const tunnel = { hostname: "bore.pub", port: 1 };
   await Promise.all([reach.setTunnel(tunnel), reach.setTunnel(tunnel), reach.setGiven(["a.example:1"])]);
   await reach.setTunnel({ hostname: "a.example", port: 1 });
   await reach.setGiven([]);
-  assert.deepEqual(published, ["bore.pub:1", "bore.pub:1 a.example:1", "a.example:1"]);
+  await reach.setOwn(["192.0.2.8:7700"]); // nothing new where there is a tunnel
+  assert.deepEqual(published, ["192.0.2.7:7700", "bore.pub:1", "bore.pub:1 a.example:1", "a.example:1"]);
 });
 
 Deno.test("Reach goes on after addresses that could not be published", async () => {
   let fail = true;
   const reach = new Reach(() => fail ? Promise.reject(new Error("no")) : Promise.resolve(), {
     given: [],
-    own: [],
   });
   await assert.rejects(reach.setTunnel({ hostname: "a.example", port: 1 }));
   fail = false;

@@ -61,6 +61,13 @@ export class TestNetwork implements AsyncDisposable {
     return address;
   }
 
+  /** Gives a host another address in place of its own. */
+  async readdress(index: number, address: string): Promise<void> {
+    const { namespace } = this.host(index);
+    await ip("-n", namespace, "addr", "flush", "dev", "eth0");
+    await ip("-n", namespace, "addr", "add", `${address}/24`, "dev", "eth0");
+  }
+
   /** Takes it away again. */
   async unplug(index: number, options: { network: number }): Promise<void> {
     await ip("-n", this.host(index).namespace, "link", "del", `net${options.network}`);

@@ -170,6 +170,7 @@ export const WALLS: Readonly<Record<Wall, (world: Surroundings) => { rights: Rig
     rights: rightsOf("lan", { addresses: ["224.0.0.251:5353", "0.0.0.0:5353"] }),
     allowed: ["hear multicast DNS", "ask for the network interfaces"],
   }),
+  addresses: () => ({ rights: rightsOf("addresses", {}), allowed: ["ask for the network interfaces"] }),
   config: ({ own }) => ({
     rights: rightsOf("config", { file: `${own}/a` }),
     allowed: ["read its own file", "read its own file by node:fs"],
