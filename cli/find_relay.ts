@@ -22,6 +22,7 @@ import {
   type ErrorCode,
   formatSource,
   formatSourceLink,
+  isAronaError,
   parseSourceLink,
   type RelaySource,
   type SourceLink,
@@ -70,7 +71,13 @@ export async function findRelay(
     if (known !== null) return undefined;
     if (!discovery.lan) throw noRelay(question.profile);
     context.output.note("Looking for a relay on the local network…");
-    return await chosenRelay(context, { ...question, given: LAN });
+    try {
+      return await chosenRelay(context, { ...question, given: LAN });
+    } catch (error) {
+      if (!isAronaError(error, "NOT_FOUND", "UNREACHABLE", "UNSUPPORTED")) throw error;
+      context.output.note(`${error.message}.`);
+      throw noRelay(question.profile);
+    }
   }
   const given = parseSourceLink(question.link);
   if (known !== null) return await addedToKnown(context, { ...question, given, known });

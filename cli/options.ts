@@ -255,6 +255,11 @@ export const OPTIONS = {
     describe: "also where something is there already; that is kept aside",
     inFile: false,
   },
+  document: {
+    kind: "switch",
+    describe: "print the relay's newest signed document as it is and nothing else, for a web server",
+    inFile: false,
+  },
   yes: { kind: "switch", describe: "do not ask whether it is meant", inFile: false },
   revoke: { kind: "switch", describe: "take the right away again", inFile: false },
   example: { kind: "switch", describe: "print a commented example of a configuration file", inFile: false },

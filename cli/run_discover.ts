@@ -55,14 +55,21 @@ export async function runDiscover(context: CommandContext): Promise<void> {
       "Give one: see arona discover --help.",
     );
   }
-  let found = 0;
+  const findings: Finding[] = [];
   for (const link of links) {
     for (const finding of await look(context, { link, discovery, crypto, clock, known })) {
-      show(context, finding);
-      if (finding.kind === "found") found++;
+      findings.push(finding);
+      if (!settings.switch("document")) show(context, finding);
+      else if (finding.kind === "refused") context.output.note(finding.reason.message);
     }
   }
-  if (found === 0) throw new CommandFailure("Cannot find a relay that may be used: see above for each place");
+  if (!findings.some(({ kind }) => kind === "found")) {
+    throw new CommandFailure("Cannot find a relay that may be used: see above for each place");
+  }
+  if (settings.switch("document")) {
+    const { printDocument } = await import("./print_document.ts");
+    printDocument(context.output, findings);
+  }
 }
 
 /** The chain of `arona connect`: the profile's relay, the link that is set, the local network. */

@@ -128,6 +128,7 @@ async function spawnSession(
     prepare(named);
   }
   let isTold = false;
+  let asked = 0;
   // What goes wrong on this side comes out as it was, and not as what is left of it after two ways through the wall.
   const failures: unknown[] = [];
   const here = async <T>(action: () => Promise<T>): Promise<T> => {
@@ -145,7 +146,12 @@ async function spawnSession(
     parameters: { folder },
     init,
     methods: {
-      passphrase: (again) => here(() => options.passphrase(again)),
+      passphrase: (again) =>
+        here(() => {
+          // A person who is asked at any time learns to answer at any time.
+          if (asked++ >= init.tries) throw new AronaError("FORBIDDEN", "Cannot ask for the passphrase again");
+          return options.passphrase(again);
+        }),
       relayFor: (known) =>
         here(async () => {
           if (isTold) throw new AronaError("FORBIDDEN", "Cannot name a relay again: a session does so once");

@@ -11,7 +11,7 @@ export const discover: CommandSpec = {
     describe: "a relay's link, host:port, gist:ID or a Gist's address, @user of GitHub, https://host, lan",
     optional: true,
   }],
-  options: ["timeout", "lan", "relay", "profile", "json", "config"],
+  options: ["document", "timeout", "lan", "relay", "profile", "json", "config"],
   more:
     "Without a SOURCE it looks at all that the profile knows of its relay, at --relay or ARONA_LINK, and around the local network. " +
     "Nothing is remembered. A relay is trusted by its key: the one in the link, or the one that the profile (--profile) has pinned.",

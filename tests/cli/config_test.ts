@@ -102,7 +102,17 @@ Deno.test("parseOption() checks numbers, switches and lists", () => {
 
 Deno.test("every option that is not said anew each time can be in a file", () => {
   const anew = OPTION_NAMES.filter((name) => optionSpec(name).inFile === false);
-  assert.deepEqual(anew, ["config", "all", "confirm", "accept", "force", "yes", "revoke", "example"]);
+  assert.deepEqual(anew, [
+    "config",
+    "all",
+    "confirm",
+    "accept",
+    "force",
+    "document",
+    "yes",
+    "revoke",
+    "example",
+  ]);
 });
 
 Deno.test("the kinds of mailbox that are offered are those that there are", () => {

@@ -195,6 +195,60 @@ Deno.test("a profile keeps to its relay: another one's link is refused, its own 
   await end(relay);
 });
 
+Deno.test("discover --document prints what a web server has to have, and a friend finds the relay by that", async () => {
+  await using homes = await makeHomes("relay", "friend");
+  const start = (home: string, ...args: string[]) => new Arona(homes.path(home), args);
+  await using relay = start("relay", "serve", "--json", "--listen", "127.0.0.1:0");
+  const { address, link } = await object(relay, "Listening");
+  const { code, out, err } = await start("friend", "discover", link, "--document").outcome();
+  assert.deepEqual([code, err], [0, ""]);
+  assert.deepEqual(Object.keys(JSON.parse(out)), ["payload", "signature"]);
+  const asked: string[] = [];
+  await using web = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, (request) => {
+    asked.push(new URL(request.url).pathname);
+    return new Response(out);
+  });
+  const place = `http://127.0.0.1:${web.addr.port}`;
+  const sent = await start("friend", "send", "#general", "hi", "--username", "alice", "--relay", place)
+    .outcome();
+  assert.equal(sent.code, 0, sent.err);
+  assert.deepEqual(asked, ["/.well-known/arona.json"]);
+  const found = await start("friend", "discover", address, "--json", "--profile", "alice").outcome();
+  assert.equal(lines(found.out)[0].trust, "pinned");
+  await end(relay);
+});
+
+Deno.test("discover waits no longer than --timeout", async () => {
+  await using github = await startGithub();
+  const id = github.putGist({ owner: "octocat", files: { "arona.json": "{}" } });
+  github.next({ kind: "hang" });
+  const { code, objects } = await lookWith(github, [`gist:${id}`, "--timeout", "0.1", "--json"]);
+  assert.equal(code, 1);
+  assert.deepEqual([objects[0].code, objects[0].reason], [
+    "TIMEOUT",
+    `Cannot look at gist:${id}: no answer within 0.1 s`,
+  ]);
+});
+
+Deno.test("a second machine is linked with the code's secret alone where it knows the relay's Gist", async () => {
+  await using github = await startGithub();
+  await using homes = await makeHomes("relay", "first", "second");
+  const env = { ARONA_GITHUB_API: github.url, GITHUB_TOKEN: github.addUser("octocat") };
+  const start = (home: string, ...args: string[]) => new Arona(homes.path(home), args, { env });
+  await using relay = start("relay", "serve", "--publish-gist", "--json", "--listen", "127.0.0.1:0");
+  const { source } = await object(relay, "Published");
+  const joined = await start("first", "join", "#general", "--username", "alice", "--relay", source).outcome();
+  assert.equal(joined.code, 0, joined.err);
+  await using add = start("first", "device", "add", "--json");
+  const [, secret] = await add.until("out", /"code":"arona:[^".]+(?:\.[^".]+)*\.([^".]+)"/);
+  await add.until("err", /arona device link CODE/);
+  const linked = await start("second", "device", "link", secret, "--relay", source, "--json").outcome();
+  assert.equal(linked.code, 0, linked.err);
+  assert.match(linked.err, /First contact with the relay Arona\. /);
+  assert.equal((await add.outcome()).code, 0);
+  await end(relay);
+});
+
 type Relay = Awaited<ReturnType<typeof testRelay>>;
 
 /** What a relay would publish now. */

@@ -51,6 +51,7 @@ runRole<SessionContract>(async (init, { host }) => {
     "have a Gist looked at": () => look({ kind: "gist", id: "0123456789abcdef0123456789abcdef" }),
     "have another address looked at": () => look({ kind: "endpoint", ...other }),
     "have the local network looked at": () => look({ kind: "lan" }),
+    "ask for the passphrase again": () => host.passphrase(true),
     "name another relay": () => host.relayFor({ ...relay!, fingerprint: new Uint8Array(32) }),
   };
   const outcomes: Record<string, string> = {};

@@ -170,6 +170,7 @@ Deno.test("a session that was taken over reaches its folder, and what was named,
         "have another address looked at": "FORBIDDEN",
         "have the local network looked at": "FORBIDDEN",
         "name another relay": "WRONG_RELAY",
+        "ask for the passphrase again": "FORBIDDEN",
       });
     } finally {
       other.close();
