@@ -23,7 +23,7 @@ const ROOTS: readonly string[] = ["main.ts", "cli", "workers", "scripts", "tests
 const TOPS = ["client/tui", "client/web"];
 
 /** Doors that everybody may use instead of the one around them: they name single files, so that their users load no more than those. */
-const SMALL_DOORS = ["client/api/mod.ts", "proto/base/mod.ts"];
+const SMALL_DOORS = ["client/api/mod.ts", "proto/base/mod.ts", "proto/lock/mod.ts"];
 
 /** Where each npm package may be imported; `tests/` and `scripts/` may import all of them. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {

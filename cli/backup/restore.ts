@@ -2,6 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { basename, dirname, join } from "node:path";
+import { lockFile } from "../../proto/lock/mod.ts";
 import { openSqliteRelayStore } from "../../server/mod.ts";
 import { CommandFailure } from "../failure.ts";
 import { exists, reasonOf } from "../paths.ts";
@@ -170,17 +171,13 @@ const NO_LOCK: Disposable = { [Symbol.dispose]() {} };
 async function lockAgainstUse(folder: string, kind: BackupKind): Promise<Disposable> {
   const path = join(folder, kind === "relay" ? "relay.lock" : "profile.lock");
   if (!await exists(path)) return NO_LOCK;
-  const lock = await Deno.open(path, { read: true, write: true });
-  // Before Deno 2.5 there is no lock that does not wait.
-  if (await lock.tryLock?.(true) === false) {
-    lock.close();
-    throw new CommandFailure(`Cannot restore to ${folder}: it is in use`, {
-      hint: kind === "relay"
-        ? "Stop the relay first: `arona admin drain`."
-        : "Close the Arona that uses the profile first.",
-    });
-  }
-  return { [Symbol.dispose]: () => lock.close() };
+  const lock = lockFile(path);
+  if (lock !== null) return lock;
+  throw new CommandFailure(`Cannot restore to ${folder}: it is in use`, {
+    hint: kind === "relay"
+      ? "Stop the relay first: `arona admin drain`."
+      : "Close the Arona that uses the profile first.",
+  });
 }
 
 async function isEmpty(path: string): Promise<boolean> {

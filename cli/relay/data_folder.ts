@@ -3,6 +3,7 @@
 import { join } from "node:path";
 import type { CommandContext } from "../command.ts";
 import { CommandFailure } from "../failure.ts";
+import { lockFile } from "../../proto/lock/mod.ts";
 import { controlPath } from "../control/control_file.ts";
 import { reasonOf, relayDataFolder } from "../paths.ts";
 
@@ -28,29 +29,23 @@ export function dataFolder({ settings, home }: Pick<CommandContext, "settings" |
 export async function lockDataFolder(context: CommandContext): Promise<DataFolder & Disposable> {
   const folder = dataFolder(context).path;
   let path: string;
-  let lock: Deno.FsFile;
+  let lock: Disposable | null;
   try {
     await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
     path = await Deno.realPath(folder);
-    lock = await Deno.open(join(path, LOCK), { create: true, write: true, mode: 0o600 });
+    lock = lockFile(join(path, LOCK));
   } catch (cause) {
     throw new CommandFailure(`Cannot use data folder ${folder}: ${reasonOf(cause)}`, {
       cause,
       hint: "Choose a folder of yours with --data or ARONA_HOME.",
     });
   }
-  try {
-    // Before Deno 2.5 there is no lock that does not wait; there the listening address has to keep two relays apart.
-    if (await lock.tryLock?.(true) === false) {
-      throw new CommandFailure(`Cannot use data folder ${folder}: another relay uses it`, {
-        hint: "Stop that one, or give this one its own folder with --data.",
-      });
-    }
-    return { ...filesOf(path), [Symbol.dispose]: () => lock.close() }; // and with it the lock
-  } catch (error) {
-    lock.close();
-    throw error;
+  if (lock === null) {
+    throw new CommandFailure(`Cannot use data folder ${folder}: another relay uses it`, {
+      hint: "Stop that one, or give this one its own folder with --data.",
+    });
   }
+  return { ...filesOf(path), [Symbol.dispose]: () => lock[Symbol.dispose]() };
 }
 
 function filesOf(path: string): DataFolder {

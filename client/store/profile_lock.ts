@@ -1,6 +1,7 @@
 /** One process a profile: a lock on an open file, which the system releases however the process ends. */
 
 import { join } from "node:path";
+import { lockFile } from "../../proto/lock/mod.ts";
 import { AronaError, fromUtf8, utf8 } from "../../proto/mod.ts";
 
 /** A held lock. */
@@ -15,15 +16,15 @@ export interface ProfileLock {
  * @throws {AronaError} `PROFILE_IN_USE` with `details.pid` where another process has it
  */
 export function lockProfile(folder: string): ProfileLock {
-  const options = { create: true, read: true, write: true, mode: 0o600 };
-  const file = Deno.openSync(join(folder, "profile.lock"), options);
+  const path = join(folder, "profile.lock");
+  const lock = lockFile(path);
+  if (lock === null) throw inUse(readPid(path));
+  const { file } = lock;
   try {
-    // Before Deno 2.5 there is no lock that does not wait; the database's own exclusive lock has to do then.
-    if (file.tryLockSync?.(true) === false) throw inUse(readPid(file));
     file.truncateSync(0);
     file.writeSync(utf8(`${Deno.pid}\n`));
   } catch (error) {
-    file.close();
+    lock[Symbol.dispose]();
     throw error;
   }
   let released = false;
@@ -32,7 +33,7 @@ export function lockProfile(folder: string): ProfileLock {
       if (released) return;
       released = true;
       file.truncateSync(0);
-      file.close(); // and with it the lock
+      lock[Symbol.dispose]();
     },
   };
 }
@@ -46,8 +47,9 @@ function inUse(pid: number | null): AronaError {
 }
 
 /** Null where the owner has not written it yet, or the system does not let others read a locked file. */
-function readPid(file: Deno.FsFile): number | null {
+function readPid(path: string): number | null {
   try {
+    using file = Deno.openSync(path);
     const bytes = new Uint8Array(16);
     const text = fromUtf8(bytes.subarray(0, file.readSync(bytes) ?? 0));
     return /^\d+\n$/.test(text) ? Number(text) : null;

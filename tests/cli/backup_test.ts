@@ -171,7 +171,7 @@ Deno.test("relay and profile are backed up while they run, put back elsewhere, a
     assert.deepEqual([again.code, again.out], [1, ""]);
     assert.match(again.err, /there is a file already/);
     const busy = await arona(relay.home, "restore", relayFile, "--force");
-    if (!Deno.version.deno.startsWith("2.4")) assert.match(busy.err, /in use.*arona admin drain/);
+    assert.match(busy.err, /in use.*arona admin drain/);
     assert.deepEqual([...Deno.readDirSync(places.path)].map(({ name }) => name).sort(), [
       "alice.tar",
       "relay.tar",

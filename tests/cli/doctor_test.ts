@@ -84,7 +84,7 @@ Deno.test("a profile whose relay is away, and one that is in use", async () => {
   const used = await doctor(relay.home, "--profile", "bob");
   const unlocked = find(findings(used), "profile bob", "unlocked")!;
   assert.equal(find(findings(used), "profile bob", "database")?.state, "ok");
-  if (!Deno.version.deno.startsWith("2.4")) assert.match(unlocked.text, /process \d+ has it open/);
+  assert.match(unlocked.text, /process \d+ has it open/);
   tail.signal("SIGINT");
   await tail.outcome();
   relay.process.signal("SIGTERM");
