@@ -130,7 +130,7 @@ export function checkRoles(found: Findings, { publisher, tunnel, stats, nowMs }:
       found.problem(
         "tunnel",
         `down${tunnel.reason === undefined ? "" : `: ${tunnel.reason}`}`,
-        "Look into the relay's log; it tries again by itself.",
+        "Look into the relay's log. It tries again by itself, unless it has ended: then restart the relay.",
       );
     }
   }
@@ -188,7 +188,7 @@ async function checkGist(
       found.problem(
         "gist",
         "nobody can see it",
-        "Look whether it is still there; the relay makes a new one at the next start.",
+        "Look whether it is still there. With the next new document the relay makes another one; with --gist-id it does not: name another.",
       );
     }
     const date = Date.parse(response.headers.get("date") ?? "");

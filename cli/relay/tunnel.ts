@@ -95,9 +95,12 @@ async function takeNews(
   }
 }
 
-function shownStatus(status: TunnelStatus): ShownStatus {
+/** As the operator is told. */
+export function shownStatus(status: TunnelStatus): ShownStatus {
   const { state, endpoint, failure } = status;
-  const reason = failure?.text ?? (state === "opening" ? "it is being opened" : undefined);
+  const reason = state === "stopped"
+    ? "it has ended by itself; a restart of the relay opens it again"
+    : failure?.text ?? (state === "opening" ? "it is being opened" : undefined);
   return {
     up: state === "up",
     ...endpoint && { address: formatEndpoint(endpoint) },

@@ -31,11 +31,13 @@ export interface TunnelRoleOptions extends FoundTunnel {
   readonly onEvent: (event: TunnelEvent) => void;
   /** Takes errors that nobody caught in one of the workers, and the end of one. */
   readonly onFault: (error: Error) => void;
+  /** Other modules in the workers' place, for tests. */
+  readonly modules?: { readonly tunnel?: URL; readonly probe?: URL };
 }
 
 /** A tunnel that runs in its workers. */
 export interface TunnelRole extends AsyncDisposable {
-  /** As it was reported last. */
+  /** As it was reported last; `stopped` once a worker has ended by itself. */
   readonly status: TunnelStatus;
 }
 
@@ -55,16 +57,22 @@ export async function startTunnelRole(
   io: Pick<Io, "env" | "os" | "signal">,
   options: TunnelRoleOptions,
 ): Promise<TunnelRole> {
-  const { spec, program, local, fingerprint, onEvent, onFault } = options;
+  const { spec, program, local, fingerprint, onEvent, onFault, modules } = options;
   const { os, signal } = io;
   const windows = os === "windows";
   const agent = agentOf(spec, { windows });
   await using started = new AsyncDisposableStack();
-  const common = { onFault, onEnd: onFault, signal };
+  let hasEnded = false;
+  const onEnd = (error: Error) => {
+    hasEnded = true;
+    onFault(error);
+  };
+  const common = { onFault, onEnd, signal };
   const probe = started.use(
     await spawnWorker<ProbeContract>("probe", {
       parameters: { host: publicHostOf(spec) },
       init: { fingerprint: fromBase64Url(fingerprint) },
+      module: modules?.probe,
       ...common,
     }),
   );
@@ -73,6 +81,7 @@ export async function startTunnelRole(
     await spawnWorker<TunnelContract>("tunnel", {
       parameters: { binary: program },
       init: { spec, local, program, env: environmentOf(agent, io.env), windows },
+      module: modules?.tunnel,
       methods: { probe: (endpoint, signal) => probe.remote.probe(endpoint, signal) },
       onEvent: (news) => {
         status = news.status;
@@ -85,8 +94,8 @@ export async function startTunnelRole(
   status ??= await worker.remote.status();
   const workers = started.move();
   return {
-    get status() {
-      return status!;
+    get status(): TunnelStatus {
+      return hasEnded ? { ...status!, state: "stopped" } : status!;
     },
     [Symbol.asyncDispose]: () => workers.disposeAsync(),
   };

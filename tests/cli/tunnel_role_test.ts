@@ -3,8 +3,9 @@
 import assert from "node:assert/strict";
 import { localEndpoint, Reach } from "../../cli/relay/reach.ts";
 import { findProgram } from "../../cli/relay/find_program.ts";
+import { shownStatus } from "../../cli/relay/tunnel.ts";
 import { findTunnel, startTunnelRole } from "../../cli/relay/tunnel_role.ts";
-import { connectTcp, selectProvider, systemClock } from "../../proto/mod.ts";
+import { connectTcp, selectProvider, systemClock, toBase64Url } from "../../proto/mod.ts";
 import { MemoryMailboxStore, MemoryRelayStore, startRelay } from "../../server/mod.ts";
 import { parseTunnelSpec, type TunnelEvent } from "../../server/tunnel/mod.ts";
 import { standInAgents } from "../helpers/stand_in_agents.ts";
@@ -87,6 +88,29 @@ for (const spec of ["bore:127.0.0.1", "ngrok"]) {
     await assert.rejects(connectTcp(event.endpoint));
   });
 }
+
+Deno.test("a tunnel whose worker has ended by itself is down, and says so", async () => {
+  await using agents = await standInAgents();
+  const env: Record<string, string> = { PATH: agents.bin };
+  const io = { os: Deno.build.os, env: (name: string) => env[name], signal: new AbortController().signal };
+  const ended = Promise.withResolvers<Error>();
+  const news: TunnelEvent[] = [];
+  await using tunnel = await startTunnelRole(io, {
+    ...findTunnel(io, parseTunnelSpec("ngrok")),
+    local: localEndpoint("127.0.0.1:1"),
+    fingerprint: toBase64Url(new Uint8Array(32)),
+    onEvent: (event) => news.push(event),
+    onFault: ended.resolve,
+    modules: { tunnel: new URL("../workers/mortal_tunnel_worker.ts", import.meta.url) },
+  });
+  assert.match((await ended.promise).message, /the tunnel ended/);
+  assert.equal(news[0].type, "address", "it was up before");
+  assert.deepEqual(shownStatus(tunnel.status), {
+    up: false,
+    address: "tunnel.test:7",
+    reason: "it has ended by itself; a restart of the relay opens it again",
+  });
+});
 
 async function startMemoryRelay() {
   const relay = await startRelay({
