@@ -83,6 +83,8 @@ class Relay implements RunningRelay {
   readonly #timers = new Map<string, () => void>();
   #link = "";
   #draining: Promise<void> | null = null;
+  /** In monotonic time. */
+  #drainUntilMs = Infinity;
   #stopping: Promise<void> | null = null;
   readonly #onAbort = () => void this.stop();
 
@@ -222,7 +224,8 @@ class Relay implements RunningRelay {
   }
 
   drain({ withinMs = DRAIN_TIMEOUT_MS }: { withinMs?: number } = {}): Promise<void> {
-    this.#draining ??= this.#drain(withinMs);
+    this.#drainUntilMs = Math.min(this.#drainUntilMs, this.options.clock.monotonic() + withinMs);
+    this.#draining ??= this.#drain();
     return this.#draining;
   }
 
@@ -336,13 +339,12 @@ class Relay implements RunningRelay {
   }
 
   /** What new messages bring meanwhile counts too: whoever goes on talking is told goodbye at the end of the time. */
-  async #drain(withinMs: number): Promise<void> {
+  async #drain(): Promise<void> {
     const { clock } = this.options;
     const waiting = () => [...this.#sessions].reduce((sum, session) => sum + session.pending, 0);
     this.parts.listener?.close();
     this.parts.log({ type: "draining", sessions: this.#sessions.size, waiting: waiting() });
-    const untilMs = clock.monotonic() + withinMs;
-    while (this.#stopping === null && waiting() > 0 && clock.monotonic() < untilMs) {
+    while (this.#stopping === null && waiting() > 0 && clock.monotonic() < this.#drainUntilMs) {
       await sleep(clock, DRAIN_POLL_MS);
     }
     this.parts.log({ type: "drained", waiting: waiting() });

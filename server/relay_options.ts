@@ -85,7 +85,7 @@ export interface RunningRelay {
   /** Changes limits until the relay stops. @throws {AronaError} `BAD_REQUEST` */
   setLimits(change: Partial<RelayLimits>): RelayLimits;
   /**
-   * Lets nobody new in, gives connected devices what waits for them, then {@link stop}s.
+   * Lets nobody new in, gives connected devices what waits for them, then {@link stop}s. Said again it can only become shorter.
    *
    * @param options.withinMs how long at most. @default DRAIN_TIMEOUT_MS
    */

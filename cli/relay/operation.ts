@@ -51,8 +51,12 @@ export interface Operation extends AsyncDisposable {
   readonly endAsked: Promise<void>;
   /** `host:port` of the metrics, or null. */
   readonly metrics: string | null;
-  /** Lets nobody new in and gives devices what waits for them, within the time that was asked for. */
-  drain(): Promise<void>;
+  /**
+   * Lets nobody new in and gives devices what waits for them, within the time that was asked for.
+   *
+   * @param signal makes it short when it aborts: whatever sends signals does not wait for ever
+   */
+  drain(signal: AbortSignal): Promise<void>;
 }
 
 /** Begins; the rights that it needs are used up when it returns. @throws {CommandFailure} where it cannot listen */
@@ -79,14 +83,25 @@ export async function startOperation(context: CommandContext, options: Operation
       );
     }
   }
-  started.defer(io.onHangUp(() => void control.reload().catch(() => {}))); // said in the log
+  // Where there is no file to read, a terminal that closes means what it means everywhere. A service's reload does no harm.
+  const atTerminal = io.stdin.isTerminal || io.stdout.isTerminal || io.stderr.isTerminal;
+  if (options.config !== null || !atTerminal) {
+    started.defer(io.onHangUp(() => void control.reload().catch(() => {}))); // said in the log
+  }
   const ends = started.move();
   return {
     endAsked: control.endAsked,
     metrics: control.metrics,
-    async drain() {
+    async drain(signal) {
       control.ready = false;
-      await relay.remote.drain(control.drainOptions);
+      const drained = relay.remote.drain(control.drainOptions);
+      const shorten = () => void relay.remote.drain({}).catch(() => {}); // it has ended already
+      signal.addEventListener("abort", shorten, { once: true });
+      try {
+        await drained;
+      } finally {
+        signal.removeEventListener("abort", shorten);
+      }
       control.drained();
     },
     [Symbol.asyncDispose]: () => ends.disposeAsync(),

@@ -96,7 +96,7 @@ export async function runRelay(
       followOwnAddress(context, own, { relay, reach, log: logWriter, better: publisher !== null });
     }
     await Promise.race([ended(signal), operation.endAsked, relay.ended]);
-    await Promise.race([operation.drain(), relay.ended]);
+    await Promise.race([operation.drain(signal), relay.ended]);
   } finally {
     (await config.catch(() => null))?.terminate();
     await logWriter.close();

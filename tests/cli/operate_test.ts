@@ -2,6 +2,8 @@
 
 import assert from "node:assert/strict";
 import { Arona, type Outcome, TestRelay } from "./processes.ts";
+import { requireTool } from "../require.ts";
+import { temporaryFolder } from "./test_io.ts";
 import { parsePrometheus } from "./prometheus_grammar.ts";
 
 function objects(out: string): Record<string, unknown>[] {
@@ -99,6 +101,21 @@ Deno.test("a relay ends although somebody holds on to its metrics and to its con
   relay.process.signal("SIGTERM");
   assert.equal((await relay.process.outcome()).code, 0);
   for (const connection of held) connection.close();
+});
+
+Deno.test("SIGTERM makes a long drain short", async () => {
+  await using relay = await TestRelay.start();
+  await using tail = relay.start("tail", "#general", "--username", "bob");
+  await tail.until("err", /Listening/);
+  tail.signal("SIGSTOP"); // it does not take what is sent to it
+  await relay.ok("send", "#general", "hello", "--username", "alice", "--wait", "accepted");
+  await using drain = new Arona(relay.home, ["admin", "drain", "--timeout", "3600"]);
+  await relay.process.until("err", /relay is stopping/);
+  relay.process.signal("SIGTERM");
+  const { code, err } = await relay.process.outcome();
+  assert.equal(code, 0);
+  assert.match(err, /relay is stopping: 1 session, [1-9].*\n(.*\n)*.*relay stopped/);
+  assert.equal((await drain.outcome()).code, 0);
 });
 
 Deno.test("SIGTERM drains too, and a relay that is killed leaves a file that is recognised and replaced", async () => {
@@ -210,7 +227,7 @@ Deno.test("SIGHUP reads the configuration again: what can be is in force, what c
   for (const line of lines) assert.ok(JSON.parse(line).time);
 });
 
-Deno.test("SIGHUP without a configuration file changes nothing, and ends other commands", async () => {
+Deno.test("SIGHUP without a configuration file changes nothing for a service, and ends other commands", async () => {
   await using relay = await TestRelay.start();
   await using tail = relay.start("tail", "#general", "--username", "bob");
   await tail.until("err", /Listening/);
@@ -220,3 +237,29 @@ Deno.test("SIGHUP without a configuration file changes nothing, and ends other c
   tail.signal("SIGHUP");
   assert.equal((await tail.outcome()).code, 0);
 });
+
+for (const configured of [false, true]) {
+  const what = configured
+    ? "has a relay with a configuration file read it again"
+    : "ends a relay without a configuration file in good order";
+  requireTool("script").test(`a terminal that closes ${what}`, async () => {
+    await using home = await temporaryFolder();
+    if (configured) await Deno.writeTextFile(`${home.path}/config.json`, "{}");
+    const main = new URL("../../main.ts", import.meta.url).pathname;
+    const serve = `exec ${Deno.execPath()} run -A --no-check ${main} serve --listen 127.0.0.1:0`;
+    await using relay = new Arona(home.path, [], {
+      program: { command: "script", args: ["-qec", serve, "/dev/null"] },
+    });
+    await relay.until("out", /Others join/);
+    const { pid } = JSON.parse(await Deno.readTextFile(`${home.path}/relay/control.json`));
+    Deno.kill(pid, "SIGHUP");
+    if (configured) {
+      await relay.until("out", /configuration read again: nothing has changed/);
+      Deno.kill(pid, "SIGTERM");
+    }
+    const { code, out } = await relay.outcome();
+    assert.equal(code, 0, out);
+    assert.match(out, /relay stopped/);
+    assert.equal(await exists(`${home.path}/relay/control.json`), false);
+  });
+}

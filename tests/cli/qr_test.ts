@@ -102,8 +102,7 @@ for (const env of [{ NO_COLOR: "" }, { NO_COLOR: "1" }]) {
     await using folder = await temporaryFolder();
     const main = new URL("../../main.ts", import.meta.url).pathname;
     const serve = `${Deno.execPath()} run -A --no-check ${main} serve --listen 127.0.0.1:0`;
-    // A relay outlives its terminal: that is a sign for it to read its configuration again. The shell ends with it, and ends the relay.
-    const line = `stty cols 80 rows 30; ${serve} & trap "kill $!" HUP TERM; wait`;
+    const line = `stty cols 80 rows 30; exec ${serve}`; // it ends with its terminal
     const program = { command: "script", args: ["-qec", line, "/dev/null"] };
     await using relay = new Arona(folder.path, [], { program, env });
     const [, link] = await relay.until("out", /link +(arona:\S+)/);

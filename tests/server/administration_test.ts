@@ -251,6 +251,20 @@ Deno.test("drain() ends after its time with whoever does not acknowledge", async
   assert.equal(event.waiting, 2, "the Welcome and the message");
 });
 
+Deno.test("a drain is made shorter by another one, and never longer", async () => {
+  await using relay = await TestRelay.start();
+  const alice = await relay.connect("alice");
+  const bob = await relay.connect("bob", { acknowledge: false });
+  await alice.send(await relay.group(alice, bob), { epoch: 1 });
+  const startMs = relay.clock.monotonic();
+  const long = relay.relay.drain({ withinMs: 3_600_000 });
+  const short = relay.relay.drain();
+  void relay.relay.drain({ withinMs: 3_600_000 });
+  await until(relay, Promise.all([long, short]).then(() => {}));
+  const tookMs = relay.clock.monotonic() - startMs;
+  assert.ok(tookMs >= DRAIN_TIMEOUT_MS && tookMs < 2 * DRAIN_TIMEOUT_MS, `${tookMs} ms`);
+});
+
 Deno.test("stop() during a drain ends it at once", async () => {
   await using relay = await TestRelay.start();
   const alice = await relay.connect("alice");
