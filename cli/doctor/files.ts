@@ -1,6 +1,7 @@
 /** Checks of folders, files and disks. */
 
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { lockFile } from "../../proto/lock/mod.ts";
 import { checkPages, snapshotDatabase } from "../backup/snapshot.ts";
 import { size } from "../control/status_text.ts";
 import { freeBytes } from "../disk.ts";
@@ -10,6 +11,9 @@ import type { Findings } from "./finding.ts";
 /** With less than this a relay or a profile will soon stop. */
 const LITTLE_ROOM_BYTES = 1_000_000_000;
 const NO_ROOM_BYTES = 50_000_000;
+/** Folders with copies of databases. */
+const WORK_PREFIX = ".arona-doctor-";
+const WORK_LOCK = "doctor.lock";
 
 /** Whether only its owner gets at the folder and the files in it that are there. */
 export async function checkAccess(found: Findings, folder: string, names: readonly string[]): Promise<void> {
@@ -53,18 +57,46 @@ export async function checkDatabase(
   path: string,
   { todo }: { readonly todo: string },
 ): Promise<void> {
-  let work: string | undefined;
+  const folder = dirname(path);
   try {
-    work = await Deno.makeTempDir({ prefix: "arona-doctor-" });
-    const copy = join(work, "copy.db");
-    await snapshotDatabase(path, copy);
-    checkPages(copy);
-    found.ok("database", `${size((await Deno.stat(copy)).size)}, sound`);
+    await sweep(folder);
+    if ((freeBytes(folder) ?? Infinity) < await sizeOf(path) + await sizeOf(`${path}-wal`)) {
+      return found.warning(
+        "database",
+        `${path}: not looked at, as there is no room for a copy`,
+        "Make room.",
+      );
+    }
+    // Its copy holds the same keys: it stays beside it, and never outlasts this for long.
+    const work = await Deno.makeTempDir({ dir: folder, prefix: WORK_PREFIX });
+    try {
+      using _ = lockFile(join(work, WORK_LOCK));
+      const copy = join(work, "copy.db");
+      await snapshotDatabase(path, copy);
+      checkPages(copy);
+      found.ok("database", `${size(await sizeOf(copy))}, sound`);
+    } finally {
+      await Deno.remove(work, { recursive: true }).catch(() => {});
+    }
   } catch (error) {
     found.problem("database", `${path}: ${reasonOf(error)}`, todo);
-  } finally {
-    if (work !== undefined) await Deno.remove(work, { recursive: true }).catch(() => {});
   }
+}
+
+/** Removes copies that were left behind, by whoever was killed while looking at them. */
+async function sweep(folder: string): Promise<void> {
+  for await (const { name, isDirectory } of Deno.readDir(folder)) {
+    if (!isDirectory || !name.startsWith(WORK_PREFIX)) continue;
+    const work = join(folder, name);
+    const lock = lockFile(join(work, WORK_LOCK));
+    if (lock === null) continue; // somebody looks at it now
+    lock[Symbol.dispose]();
+    await Deno.remove(work, { recursive: true });
+  }
+}
+
+async function sizeOf(path: string): Promise<number> {
+  return await exists(path) ? (await Deno.stat(path)).size : 0;
 }
 
 function othersMay(mode: number | null): boolean {

@@ -1,12 +1,14 @@
 /** `arona doctor`: what it finds in order, what it does not, and what it advises. */
 
 import assert from "node:assert/strict";
+import { checkDatabase } from "../../cli/doctor/files.ts";
 import { type Finding, findingLines, Findings } from "../../cli/doctor/finding.ts";
 import { checkCertificate } from "../../cli/doctor/profile_checks.ts";
 import { checkTerminal } from "../../cli/doctor/program_checks.ts";
 import { checkRelay, checkRoles, judgeClock } from "../../cli/doctor/relay_checks.ts";
 import { writeControlFile } from "../../cli/control/control_file.ts";
 import { FakeClock, selectProvider } from "../../proto/mod.ts";
+import { lockFile } from "../../proto/lock/mod.ts";
 import { openSqliteRelayStore } from "../../server/mod.ts";
 import { Arona, type Outcome, TestRelay } from "./processes.ts";
 import { temporaryFolder } from "./test_io.ts";
@@ -108,6 +110,29 @@ Deno.test("a relay that hangs is a problem, not a reason to hang too", async () 
   assert.equal(running.state, "problem");
   assert.match(running.text, /process 4711 has not answered for 5 s/);
   assert.match(running.todo!, /start it again/);
+});
+
+Deno.test("a database is looked at where it is, and copies that a killed doctor has left are removed", async () => {
+  await using folder = await temporaryFolder();
+  const path = `${folder.path}/relay.db`;
+  openSqliteRelayStore(path).close();
+  for (const name of ["left", "empty", "used"]) await Deno.mkdir(`${folder.path}/.arona-doctor-${name}`);
+  await Deno.writeTextFile(`${folder.path}/.arona-doctor-left/copy.db`, "keys");
+  using _ = lockFile(`${folder.path}/.arona-doctor-used/doctor.lock`);
+  const temporary = Deno.env.get("TMPDIR");
+  Deno.env.set("TMPDIR", `${folder.path}/nowhere`);
+  const found = new Findings("relay");
+  try {
+    await checkDatabase(found, path, { todo: "x" });
+  } finally {
+    if (temporary === undefined) Deno.env.delete("TMPDIR");
+    else Deno.env.set("TMPDIR", temporary);
+  }
+  assert.deepEqual(found.all.map(({ state }) => state), ["ok"], found.all[0].text);
+  assert.deepEqual([...Deno.readDirSync(folder.path)].map(({ name }) => name).sort(), [
+    ".arona-doctor-used",
+    "relay.db",
+  ]);
 });
 
 Deno.test("publisher, tunnel and document as they stand", () => {
