@@ -80,6 +80,7 @@ export async function exists(path: string): Promise<boolean> {
 /** What the system says about a failed access, short. */
 export function reasonOf(error: unknown): string {
   if (error instanceof Deno.errors.PermissionDenied) return "no permission";
+  if (error instanceof Deno.errors.NotCapable) return "Arona keeps out of there"; // as the runtime does with /proc and the like
   if (error instanceof Deno.errors.NotFound) return "it does not exist";
   if (error instanceof Deno.errors.AlreadyExists) return "it is a file, not a folder";
   if (error instanceof Deno.errors.NotADirectory) return "what stands above it is a file, not a folder";

@@ -1,6 +1,7 @@
 /** Puts a backup back: all of it is verified before anything is changed, and what was there is kept aside. */
 
 import { createHash } from "node:crypto";
+import { lchown } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { lockFile } from "../../proto/lock/mod.ts";
 import { openSqliteRelayStore } from "../../server/mod.ts";
@@ -49,7 +50,7 @@ export async function readManifest(file: string): Promise<Manifest> {
 export async function unpackBackup(file: string, parent: string): Promise<UnpackedBackup> {
   let folder: string;
   try {
-    await Deno.mkdir(parent, { recursive: true, mode: 0o700 });
+    await makeFolders(parent);
     folder = await Deno.makeTempDir({ dir: parent, prefix: ".arona-restore-" });
   } catch (cause) {
     throw new CommandFailure(`Cannot restore to ${parent}: ${reasonOf(cause)}`, { cause });
@@ -76,7 +77,13 @@ export async function placeBackup(
 ): Promise<Restored> {
   const { target, force } = options;
   const { kind } = backup.manifest;
-  const filled = await exists(target) && !await isEmpty(target);
+  const there = await exists(target);
+  if (there && !(await Deno.stat(target)).isDirectory) {
+    throw new CommandFailure(`Cannot restore the ${kind} to ${target}: it is a file, not a folder`, {
+      hint: "Choose another place.",
+    });
+  }
+  const filled = there && !await isEmpty(target);
   if (filled && !force) {
     throw new CommandFailure(`Cannot restore the ${kind} to ${target}: something is there`, {
       hint: "Choose another place, or say --force: what is there is then kept under another name beside it.",
@@ -86,14 +93,34 @@ export async function placeBackup(
   if (kind === "relay") prepareRelay(join(backup.folder, "relay.db"));
   const aside = filled ? await freeName(`${target}.before-restore`) : null;
   try {
+    await handOver(backup.folder, there ? target : dirname(target));
     if (aside !== null) await Deno.rename(target, aside);
-    else if (await exists(target)) await Deno.remove(target); // an empty folder
+    else if (there) await Deno.remove(target); // an empty folder
     await Deno.rename(backup.folder, target);
   } catch (cause) {
     if (aside !== null && !await exists(target)) await Deno.rename(aside, target).catch(() => {});
     throw new CommandFailure(`Cannot restore to ${target}: ${reasonOf(cause)}`, { cause });
   }
   return { aside };
+}
+
+/** Like `mkdir -p`; new folders are the one's whose folder they are in. */
+async function makeFolders(path: string): Promise<void> {
+  if (await exists(path)) return;
+  await makeFolders(dirname(path));
+  await Deno.mkdir(path, { mode: 0o700 });
+  await handOver(path, dirname(path));
+}
+
+/**
+ * Gives a folder and what is in it to whom `like` belongs. Only root can do that, and only root has to: what others make is theirs,
+ * but a service could not open what root puts back for it.
+ */
+async function handOver(folder: string, like: string): Promise<void> {
+  const [{ uid, gid }, own] = [await Deno.stat(like), await Deno.stat(folder)];
+  if (uid === null || gid === null || own.uid !== 0 || uid === 0) return;
+  for await (const { name } of Deno.readDir(folder)) await lchown(join(folder, name), uid, gid);
+  await lchown(folder, uid, gid);
 }
 
 async function unpack(reader: TarReader, folder: string): Promise<Manifest> {

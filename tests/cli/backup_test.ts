@@ -2,10 +2,12 @@
 
 import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
+import { makeBackup } from "../../cli/backup/backup.ts";
 import { snapshotDatabase } from "../../cli/backup/snapshot.ts";
 import { TarReader, TarWriter } from "../../cli/backup/tar.ts";
+import { openSqliteRelayStore } from "../../server/mod.ts";
 import { Arona, type Outcome, TestRelay } from "./processes.ts";
-import { temporaryFolder } from "./test_io.ts";
+import { run, temporaryFolder } from "./test_io.ts";
 
 const CONTENT = new Map([["a.db", new Uint8Array(700).fill(7)], [
   "manifest.json",
@@ -258,4 +260,42 @@ Deno.test("a backup that is damaged or cut short is refused, and nothing is chan
   const wrong = await arona(home.path, "restore", file, "--profile", "alice");
   assert.equal(wrong.code, 2);
   assert.match(wrong.err, /backup of a relay/);
+});
+
+Deno.test("what is put back belongs to whom its place belongs, also where root does it; a file is no place", async () => {
+  await using places = await temporaryFolder();
+  const from = `${places.path}/from`;
+  await Deno.mkdir(from);
+  openSqliteRelayStore(`${from}/relay.db`).close();
+  const file = `${places.path}/relay.tar`;
+  await makeBackup({ kind: "relay", folder: from, name: "relay", file, version: "0", nowMs: 0 });
+
+  const taken = `${places.path}/taken`;
+  await Deno.writeTextFile(taken, "x");
+  const refused = await run(["restore", file, "--data", taken, "--force"], {
+    env: { ARONA_HOME: places.path },
+  });
+  assert.equal(refused.code, 1);
+  assert.match(
+    refused.err,
+    /Cannot restore the relay to .*taken: it is a file, not a folder\. Choose another/,
+  );
+
+  const isRoot = Deno.build.os !== "windows" && Deno.uid() === 0;
+  const owner = isRoot ? 4_711 : (await Deno.stat(from)).uid;
+  const home = `${places.path}/home`;
+  await Deno.mkdir(`${home}/there`, { recursive: true });
+  await Deno.writeTextFile(`${home}/there/relay.db`, "old");
+  if (isRoot) { for (const path of [home, `${home}/there`]) await Deno.chown(path, 4_711, 4_711); }
+  for (const name of ["there", "new", "deep/er"]) {
+    const data = `${home}/${name}`;
+    const put = await run(["restore", file, "--data", data, "--force"], { env: { ARONA_HOME: home } });
+    assert.equal(put.code, 0, put.err);
+    const paths = [data, `${data}/relay.db`, ...(name === "deep/er" ? [`${home}/deep`] : [])];
+    for (const path of paths) {
+      const { uid, mode } = await Deno.stat(path);
+      assert.equal(uid, owner, path);
+      if (Deno.build.os !== "windows") assert.equal(mode! & 0o077, 0, path);
+    }
+  }
 });

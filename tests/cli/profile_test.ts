@@ -3,7 +3,7 @@ import { readSettings } from "../../cli/config.ts";
 import { CommandFailure } from "../../cli/failure.ts";
 import type { OptionName } from "../../cli/options.ts";
 import { getPassphrase, isPassphraseAsked } from "../../cli/passphrase.ts";
-import { aronaHome, checkProfileName } from "../../cli/paths.ts";
+import { aronaHome, checkProfileName, reasonOf } from "../../cli/paths.ts";
 import { chooseProfile } from "../../cli/profile.ts";
 import { createTestIo, temporaryFolder, type TestIoOptions } from "./test_io.ts";
 
@@ -142,4 +142,13 @@ Deno.test("getPassphrase() without a terminal asks nothing: none for a new profi
     assert.match(error.hint!, /ARONA_PASSPHRASE/);
     return true;
   });
+});
+
+Deno.test("reasonOf() tells in a person's words what the runtime says in its own", () => {
+  const said = 'Requires all access to "/proc/nope", run again with the --allow-all flag';
+  assert.equal(reasonOf(new Deno.errors.NotCapable(said)), "Arona keeps out of there");
+  assert.equal(
+    reasonOf(new Error("Read-only file system (os error 30): mkdir '/x'")),
+    "Read-only file system",
+  );
 });
