@@ -21,7 +21,7 @@ import {
   type Found,
   judge,
 } from "../../client/discovery/mod.ts";
-import { LAN_LISTEN_MS, MAX_LAN_RELAYS } from "../../client/limits.ts";
+import { LAN_LISTEN_MS, MAX_LAN_INSTANCES } from "../../client/limits.ts";
 import { Addresses, browseOnce, noFetch } from "../helpers/places.ts";
 import { DAY_MS, provider, sharedRelay, START_MS, testRelay } from "../proto/fixture.ts";
 
@@ -181,7 +181,7 @@ Deno.test("of the announced addresses the first that answers is taken; senseless
   assert.deepEqual(findings[0].source, parseSource("192.0.2.1:7700"));
   const many = Array.from({ length: 100 }, (_, i) => ({ ...own, endpoints: [`192.0.2.1:${i + 1}`] }));
   const { dialled } = await lookAround(many);
-  assert.equal(dialled.length, MAX_LAN_RELAYS);
+  assert.equal(dialled.length, MAX_LAN_INSTANCES);
 });
 
 Deno.test("the local network is listened to for a while, whether or not anybody speaks", async () => {

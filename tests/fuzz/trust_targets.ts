@@ -68,7 +68,7 @@ const documentPayload: FuzzTarget = {
 
 async function documentWithSources(): Promise<Uint8Array> {
   const { fields, identity } = await fixedRelay();
-  const sources = ["gist:0123456789abcdef", "@alice", "https://relay.example", "https://[2001:db8::7]:8443"];
+  const sources = ["gist:0123456789abcdef", "@alice", "https://relay.example", "https://relay.example:8443"];
   return await signDocument(provider, { ...fields, sources }, { identity });
 }
 
