@@ -1,6 +1,6 @@
 /** HTTP for the operator: a small server that ends in a bounded time, whoever is connected to it. */
 
-import { AronaError, type Clock, systemClock } from "../proto/base/mod.ts";
+import { AronaError, type Clock, joinBytes, systemClock } from "../proto/base/mod.ts";
 
 /** How long answers that are under way have when the server ends. */
 const STOP_TIMEOUT_MS = 1_000;
@@ -77,7 +77,7 @@ export async function readBody(
     let length = 0;
     for (;;) {
       const { done, value } = await Promise.race([reader.read(), late.promise]);
-      if (done) return joined(parts, length);
+      if (done) return joinBytes(parts);
       length += value.length;
       if (length > maxBytes) throw new AronaError("TOO_LARGE", "Cannot read request: it is too long");
       parts.push(value);
@@ -86,14 +86,4 @@ export async function readBody(
     cancel();
     reader.cancel().catch(() => {});
   }
-}
-
-function joined(parts: readonly Uint8Array[], length: number): Uint8Array {
-  const all = new Uint8Array(length);
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
 }

@@ -15,6 +15,7 @@ import {
   selectProvider,
   type SourceLink,
   toBase64Url,
+  within,
 } from "../proto/mod.ts";
 import type { CommandContext } from "./command.ts";
 import { type CommandNetwork, commandNetwork } from "./discovery.ts";
@@ -117,29 +118,21 @@ async function look(
   const { source, fingerprint } = link;
   // The profile's pin is for its own relay; a link that names another one is judged by itself.
   const isOwn = known === null || fingerprint === null || equalBytes(fingerprint, known.fingerprint);
-  const limit = new AbortController();
+  const looking = (signal: AbortSignal) =>
+    find(source, { ...options, known: isOwn ? known : null, fingerprint, signal });
+  if (seconds === undefined) return await untilEnd(looking(signal), signal);
   const late = new AronaError(
     "TIMEOUT",
     `Cannot look at ${formatSource(source)}: no answer within ${seconds} s`,
   );
-  const cancel = seconds === undefined
-    ? () => {}
-    : options.clock.schedule(seconds * 1_000, () => limit.abort(late));
   try {
-    return await untilEnd(
-      find(source, {
-        ...options,
-        known: isOwn ? known : null,
-        fingerprint,
-        signal: AbortSignal.any([signal, limit.signal]),
-      }),
-      signal,
+    return await within(
+      { clock: options.clock, signal, limitMs: seconds * 1_000, late: () => late },
+      looking,
     );
   } catch (error) {
     if (error !== late) throw error;
     return [{ kind: "refused", source, reason: late }];
-  } finally {
-    cancel();
   }
 }
 

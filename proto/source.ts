@@ -52,7 +52,7 @@ export function parseSource(text: string): RelaySource {
   if (trimmed.toLowerCase() === "lan") return { kind: "lan" };
   if (trimmed.startsWith("@")) return { kind: "user", login: loginOf(trimmed.slice(1)) };
   const gist = /^gist:(.*)$/i.exec(trimmed) ?? GIST_URL_PATTERN.exec(trimmed);
-  if (gist !== null) return { kind: "gist", id: gistIdOf(gist[1]) };
+  if (gist !== null) return { kind: "gist", id: parseGistId(gist[1]) };
   if (trimmed.includes("//")) return webSource(trimmed);
   return { kind: "endpoint", ...parseEndpoint(trimmed) };
 }
@@ -125,7 +125,8 @@ function loginOf(text: string): string {
   return login;
 }
 
-function gistIdOf(text: string): string {
+/** Reads a Gist's id, in lower case. @throws {AronaError} `USAGE` */
+export function parseGistId(text: string): string {
   const id = text.toLowerCase();
   if (!GIST_ID_PATTERN.test(id)) throw badSource("the Gist's id is not hexadecimal");
   return id;

@@ -22,7 +22,8 @@ export interface ProbeContract extends Contract {
 runRole<ProbeContract>(async ({ fingerprint }) => {
   const crypto = await selectProvider();
   return {
-    probe: (endpoint, signal) =>
-      probeRelay(endpoint, { dial: connectTcp, clock: systemClock, crypto, fingerprint, signal }),
+    async probe(endpoint, signal) {
+      await probeRelay(endpoint, { dial: connectTcp, clock: systemClock, crypto, fingerprint, signal });
+    },
   };
 });

@@ -1,12 +1,19 @@
 /** Discovery for a supervisor: each place is looked at by a worker that reaches that place alone. */
 
 import type { Browse, Candidate, Discovery, LookOptions } from "../client/discovery/mod.ts";
-import { AronaError, type Clock, formatSource, type RelaySource } from "../proto/base/mod.ts";
+import {
+  AronaError,
+  type Clock,
+  formatSource,
+  GITHUB_API,
+  GITHUB_RAW_HOST,
+  type RelaySource,
+} from "../proto/base/mod.ts";
 import type { Links } from "./links.ts";
 import type { SourceContract } from "./source_worker.ts";
 import { type RunningWorker, spawnWorker } from "./spawn.ts";
 
-const GITHUB_URLS = ["https://api.github.com", "https://gist.githubusercontent.com"];
+const GITHUB_URLS = [GITHUB_API, `https://${GITHUB_RAW_HOST}`];
 
 /** What a {@link WalledDiscovery} works with. */
 export interface WalledDiscoveryOptions {

@@ -1,6 +1,6 @@
 /** Asks a running relay through its control port. */
 
-import { AronaError, type Clock, isErrorCode, systemClock } from "../../proto/base/mod.ts";
+import { AronaError, type Clock, isErrorCode, systemClock, within } from "../../proto/base/mod.ts";
 import type { RelayLimits } from "../../server/mod.ts";
 import { CommandFailure } from "../failure.ts";
 import { reasonOf } from "../paths.ts";
@@ -99,27 +99,29 @@ export class ControlClient {
   ): Promise<T> {
     const { address, token } = this.file;
     const { signal, clock = systemClock } = this.options;
-    const late = new AbortController();
-    const cancel = clock.schedule(timeoutMs, () => late.abort());
+    const late = this.#silent(timeoutMs);
     let response: Response;
     let answer: { error?: { code: string; message: string } };
     try {
-      response = await fetch(`http://${address}${CONTROL_ROOT}${name}`, {
-        method,
-        headers: {
-          authorization: `Bearer ${token}`,
-          ...(body === undefined ? {} : { "content-type": "application/json" }),
+      [response, answer] = await within(
+        { clock, signal, limitMs: timeoutMs, late: () => late },
+        async (signal) => {
+          const response = await fetch(`http://${address}${CONTROL_ROOT}${name}`, {
+            method,
+            headers: {
+              authorization: `Bearer ${token}`,
+              ...(body === undefined ? {} : { "content-type": "application/json" }),
+            },
+            body: body === undefined ? undefined : JSON.stringify(body),
+            redirect: "error",
+            signal,
+          });
+          return [response, await response.json()];
         },
-        body: body === undefined ? undefined : JSON.stringify(body),
-        redirect: "error",
-        signal: signal === undefined ? late.signal : AbortSignal.any([signal, late.signal]),
-      });
-      answer = await response.json();
+      );
     } catch (cause) {
       signal?.throwIfAborted();
-      throw late.signal.aborted ? this.#silent(timeoutMs, cause) : this.#absent(cause);
-    } finally {
-      cancel();
+      throw cause === late ? late : this.#absent(cause);
     }
     if (response.ok) return answer as T;
     const { code = "INTERNAL", message = `the relay answered ${response.status}` } = answer.error ?? {};
@@ -139,11 +141,10 @@ export class ControlClient {
     });
   }
 
-  #silent(timeoutMs: number, cause: unknown): CommandFailure {
+  #silent(timeoutMs: number): CommandFailure {
     return new CommandFailure(
       `Cannot ask the relay: process ${this.file.pid} has not answered for ${timeoutMs / 1_000} s`,
       {
-        cause,
         hint: "It hangs, is stopped or has too much to do: look at it, or end it and start it again.",
       },
     );

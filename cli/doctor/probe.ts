@@ -6,10 +6,10 @@ import {
   connectTcp,
   type CryptoProvider,
   type DiscoveryDocument,
-  fetchDocument,
   parseEndpoint,
-  verifyDocument,
+  within,
 } from "../../proto/mod.ts";
+import { probeRelay } from "../../server/tunnel/mod.ts";
 
 /** How long an address has to answer. */
 const PROBE_TIMEOUT_MS = 5_000;
@@ -31,23 +31,18 @@ export interface ProbeOptions {
 }
 
 /** @throws {AronaError} `UNREACHABLE`, `TIMEOUT`, `WRONG_RELAY`, `BAD_DOCUMENT` … */
-export async function probeRelay(endpoint: string, options: ProbeOptions): Promise<Probed> {
-  const { crypto, clock, fingerprint } = options;
-  const late = new AbortController();
-  const cancel = clock.schedule(PROBE_TIMEOUT_MS, () => late.abort(new Error("it does not answer")));
-  const signal = options.signal === undefined ? late.signal : AbortSignal.any([late.signal, options.signal]);
-  try {
-    const dial = () => connectTcp({ ...parseEndpoint(endpoint), signal });
-    const bytes = await fetchDocument({ transport: await dial(), clock, signal });
-    const document = await verifyDocument(crypto, bytes, { nowMs: clock.now(), fingerprint });
-    const transport = await dial();
+export async function probeAddress(address: string, options: ProbeOptions): Promise<Probed> {
+  const { crypto, clock, fingerprint, signal } = options;
+  const endpoint = parseEndpoint(address);
+  const late = () => new Error("it does not answer");
+  return await within({ clock, signal, limitMs: PROBE_TIMEOUT_MS, late }, async (signal) => {
+    const document = await probeRelay(endpoint, { dial: connectTcp, crypto, clock, fingerprint, signal });
+    const transport = await connectTcp({ ...endpoint, signal });
     const sentMs = clock.monotonic();
     const connection = await connectSecure({ transport, crypto, clock, document, signal });
     const halfWayMs = (clock.monotonic() - sentMs) / 2;
     const skewMs = connection.greeting.timeMs + halfWayMs - clock.now();
     await connection.close();
     return { document, skewMs };
-  } finally {
-    cancel();
-  }
+  });
 }

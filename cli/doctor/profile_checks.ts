@@ -10,7 +10,7 @@ import { openProfile } from "../open_client.ts";
 import { exists } from "../paths.ts";
 import { checkAccess, checkDatabase, checkRoom } from "./files.ts";
 import { type Finding, Findings } from "./finding.ts";
-import { probeRelay } from "./probe.ts";
+import { probeAddress } from "./probe.ts";
 import { judgeClock } from "./relay_checks.ts";
 
 /** A further device's certificate is renewed by hand: in time. */
@@ -102,7 +102,7 @@ async function checkItsRelay(
   const failures: string[] = [];
   for (const endpoint of relay.endpoints) {
     try {
-      const { document, skewMs } = await probeRelay(endpoint, {
+      const { document, skewMs } = await probeAddress(endpoint, {
         ...options,
         fingerprint: fromHex(relay.fingerprint),
       });

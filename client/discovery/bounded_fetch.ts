@@ -1,8 +1,14 @@
 /** Requests to web servers that nobody has reason to trust: bounded in time, size and way. */
 
-import { AronaError, type Clock, isAronaError, isLoopbackHost } from "../../proto/base/mod.ts";
+import {
+  AronaError,
+  type Clock,
+  isAronaError,
+  isLoopbackHost,
+  joinBytes,
+  within,
+} from "../../proto/base/mod.ts";
 import { DISCOVERY_TIMEOUT_MS, MAX_REDIRECTS } from "../limits.ts";
-import { within } from "./time_limit.ts";
 
 /** Of an answer that is an error no more is read than this, and what comes in one piece with it. */
 const MAX_ERROR_BYTES = 16_384;
@@ -103,13 +109,7 @@ async function readBody(
     if (isAronaError(cause)) throw cause;
     throw new AronaError("UNREACHABLE", `Cannot ask ${host}: its answer was cut off`, { cause });
   }
-  const body = new Uint8Array(length);
-  let offset = 0;
-  for (const chunk of chunks) {
-    body.set(chunk, offset);
-    offset += chunk.length;
-  }
-  return body;
+  return joinBytes(chunks);
 }
 
 function redirected(from: URL, location: string | null): URL {

@@ -7,11 +7,11 @@ import {
   fetchDocument,
   formatEndpoint,
   isAronaError,
+  within,
 } from "../../proto/base/mod.ts";
 import { DISCOVERY_TIMEOUT_MS } from "../limits.ts";
 import type { Candidate } from "./look.ts";
 import type { Dial } from "./relay_address.ts";
-import { within } from "./time_limit.ts";
 
 /** Asks at one address. @throws {AronaError} `UNREACHABLE`, `TIMEOUT`, `BAD_DOCUMENT` where something else answers */
 export async function lookAtEndpoint(

@@ -5,7 +5,7 @@ import {
   fromUtf8,
   GIST_FILE,
   MAX_DOCUMENT_BYTES,
-  parseSource,
+  parseGistId,
   utf8,
 } from "../../proto/base/mod.ts";
 
@@ -59,12 +59,10 @@ function fileOf(gist: Record<string, unknown>): Record<string, unknown> | null {
 
 function gistId(value: unknown): string {
   try {
-    const source = parseSource(`gist:${value}`);
-    if (source.kind === "gist") return source.id;
+    return parseGistId(String(value));
   } catch {
-    // said below
+    throw bad("a Gist's id is not one");
   }
-  throw bad("a Gist's id is not one");
 }
 
 function parseJson(bytes: Uint8Array): unknown {

@@ -5,6 +5,8 @@ import {
   type Clock,
   GITHUB_API,
   GITHUB_HEADERS,
+  GITHUB_RAW_HOST,
+  githubLimit,
   MAX_DOCUMENT_BYTES,
 } from "../../proto/base/mod.ts";
 import {
@@ -18,7 +20,7 @@ import { type BoundedAnswer, boundedFetch, type Fetch } from "./bounded_fetch.ts
 import { parseGist, parseGistPage } from "./gist_answer.ts";
 
 const RAW_HOSTS: Readonly<Record<string, readonly string[]>> = {
-  [GITHUB_API]: ["gist.githubusercontent.com"],
+  [GITHUB_API]: [GITHUB_RAW_HOST],
 };
 const HOUR_MS = 3_600_000;
 /** After a refusal that does not say how long it lasts, as GitHub asks for. */
@@ -154,26 +156,20 @@ export class GithubApi {
   /** 403 and 429 are either a limit, with its end, or a plain no. */
   #refused({ status, headers, body }: BoundedAnswer, what: string): AronaError {
     const { clock } = this.#options;
-    const retryAfter = numberOf(headers.get("retry-after"));
-    const reset = numberOf(headers.get("x-ratelimit-reset"));
-    const isUsedUp = headers.get("x-ratelimit-remaining") === "0";
-    const isLimit = retryAfter !== null || isUsedUp || /rate limit/i.test(new TextDecoder().decode(body));
+    const { retryAfterS, resetS, isUsedUp } = githubLimit(headers);
+    const isLimit = retryAfterS !== null || isUsedUp || /rate limit/i.test(new TextDecoder().decode(body));
     if (status === 403 && !isLimit) {
       return new AronaError("FORBIDDEN", `Cannot look at ${what}: GitHub does not allow it`);
     }
-    const waitMs = retryAfter !== null
-      ? retryAfter * 1_000
-      : isUsedUp && reset !== null
-      ? reset * 1_000 - clock.now()
+    const waitMs = retryAfterS !== null
+      ? retryAfterS * 1_000
+      : isUsedUp && resetS !== null
+      ? resetS * 1_000 - clock.now()
       : RETRY_AFTER_MS;
     const boundedMs = Math.min(Math.max(waitMs, 1_000), HOUR_MS);
     this.#silentUntilMs = clock.monotonic() + boundedMs;
     return rateLimited(what, { clock, waitMs: boundedMs });
   }
-}
-
-function numberOf(header: string | null): number | null {
-  return header !== null && /^\d{1,15}$/.test(header) ? Number(header) : null;
 }
 
 function notFound(what: string, state: string): AronaError {

@@ -42,5 +42,6 @@ export { ReplayGuard } from "../replay_guard.ts";
 export * from "../secure_connection.ts";
 export * from "../source.ts";
 export * from "../statement.ts";
+export * from "../time_limit.ts";
 export { connectTcp, listenTcp } from "../tcp.ts";
 export * from "../transport.ts";

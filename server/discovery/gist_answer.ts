@@ -1,6 +1,6 @@
 /** What GitHub's answers say of a Gist, as far as publishing needs it. Everything else in them is passed over. */
 
-import { AronaError, formatSource, GIST_FILE, parseSource } from "../../proto/mod.ts";
+import { AronaError, formatSource, GIST_FILE, parseGistId, parseSource } from "../../proto/mod.ts";
 
 /** A Gist that holds a document. */
 export interface PublishedGist {
@@ -67,12 +67,10 @@ function loginOf(owner: unknown): string | null {
 
 function gistId(value: unknown): string {
   try {
-    const source = parseSource(`gist:${value}`);
-    if (source.kind === "gist") return source.id;
+    return parseGistId(String(value));
   } catch {
-    // said below
+    throw bad("the Gist's id is not one");
   }
-  throw bad("the Gist's id is not one");
 }
 
 function objectOf(value: unknown, what: string): Record<string, unknown> {

@@ -1,6 +1,15 @@
 /** One request to GitHub's API with the operator's token: bounded in time and size, to that one host, and what its refusals mean. */
 
-import { AronaError, type Clock, fromUtf8, GITHUB_HEADERS } from "../../proto/mod.ts";
+import {
+  AronaError,
+  type Clock,
+  fromUtf8,
+  GITHUB_HEADERS,
+  githubLimit,
+  isAronaError,
+  joinBytes,
+  within,
+} from "../../proto/mod.ts";
 import {
   GITHUB_LIMIT_MS,
   GITHUB_TIMEOUT_MS,
@@ -58,7 +67,11 @@ export class GithubApi {
     path: string,
     { body, signal }: { body?: unknown; signal: AbortSignal },
   ): Promise<unknown> {
-    const answer = await this.#within(signal, (signal) => this.#send(method, path, { body, signal }));
+    const { clock } = this.options;
+    const answer = await within(
+      { clock, signal, limitMs: GITHUB_TIMEOUT_MS, late: tooLate },
+      (signal) => this.#send(method, path, { body, signal }),
+    );
     this.#lookAtScopes(answer);
     if (answer.status !== 200 && answer.status !== 201) throw this.#refusal(answer);
     try {
@@ -106,33 +119,6 @@ export class GithubApi {
     }
   }
 
-  /** Whatever is underneath would wait, it is over at the limit. */
-  async #within<T>(signal: AbortSignal, action: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    signal.throwIfAborted();
-    const inner = new AbortController();
-    const over = Promise.withResolvers<never>();
-    over.promise.catch(() => {}); // where the action is done first
-    const end = (reason: unknown) => {
-      inner.abort(reason);
-      over.reject(reason);
-    };
-    const onAbort = () => end(signal.reason);
-    signal.addEventListener("abort", onAbort, { once: true });
-    const cancel = this.options.clock.schedule(
-      GITHUB_TIMEOUT_MS,
-      () => end(failure("TIMEOUT", `GitHub has not answered within ${GITHUB_TIMEOUT_MS / 1_000} s`)),
-    );
-    try {
-      const doing = action(inner.signal);
-      doing.catch(() => {}); // it may fail once nobody waits for it
-      return await Promise.race([doing, over.promise]);
-    } finally {
-      inner.abort(); // what is left of an answer is not waited for
-      cancel();
-      signal.removeEventListener("abort", onAbort);
-    }
-  }
-
   #lookAtScopes({ headers }: Answer): void {
     const needless = scopesOf(headers)?.filter((scope) => scope !== SCOPE) ?? [];
     const shown = needless.map((scope) => withoutToken(scope, this.options.token));
@@ -148,7 +134,7 @@ export class GithubApi {
     }
     if (
       status === 429 ||
-      status === 403 && (headers.has("retry-after") || isUsedUp(headers) || isSecondary(said))
+      status === 403 && (headers.has("retry-after") || githubLimit(headers).isUsedUp || isSecondary(said))
     ) {
       return failure("RATE_LIMITED", `GitHub has been asked too often${said}`, {
         details: { waitMs: this.#limitMs(headers) },
@@ -169,12 +155,11 @@ export class GithubApi {
 
   /** How long a limit lasts, by GitHub's own clock. */
   #limitMs(headers: Headers): number {
-    const retryAfter = numberOf(headers.get("retry-after"));
-    if (retryAfter !== null) return bounded(retryAfter * 1_000);
-    const reset = numberOf(headers.get("x-ratelimit-reset"));
-    if (reset === null || !isUsedUp(headers)) return GITHUB_LIMIT_MS;
+    const { retryAfterS, resetS, isUsedUp } = githubLimit(headers);
+    if (retryAfterS !== null) return bounded(retryAfterS * 1_000);
+    if (resetS === null || !isUsedUp) return GITHUB_LIMIT_MS;
     const date = Date.parse(headers.get("date") ?? "");
-    return bounded(reset * 1_000 - (Number.isNaN(date) ? this.options.clock.now() : date));
+    return bounded(resetS * 1_000 - (Number.isNaN(date) ? this.options.clock.now() : date));
   }
 
   #messageOf({ text }: Answer): string {
@@ -194,30 +179,28 @@ async function readAnswer(response: Response, signal: AbortSignal): Promise<Answ
   const { status, headers } = response;
   const chunks: Uint8Array[] = [];
   let length = 0;
-  const reader = response.body?.getReader();
-  for (let done = reader === undefined; !done;) {
-    const chunk = await reader!.read().catch((cause) => {
-      signal.throwIfAborted();
-      throw failure("UNREACHABLE", "GitHub's answer was cut off", { cause });
-    });
-    done = chunk.done;
-    length += chunk.value?.length ?? 0;
-    if (length > MAX_GITHUB_ANSWER_BYTES) {
-      throw failure("TOO_LARGE", `GitHub's answer has over ${MAX_GITHUB_ANSWER_BYTES} bytes`);
+  try {
+    for await (const chunk of response.body ?? []) {
+      length += chunk.length;
+      if (length > MAX_GITHUB_ANSWER_BYTES) {
+        throw failure("TOO_LARGE", `GitHub's answer has over ${MAX_GITHUB_ANSWER_BYTES} bytes`);
+      }
+      chunks.push(chunk);
     }
-    if (chunk.value !== undefined) chunks.push(chunk.value);
-  }
-  const bytes = new Uint8Array(length);
-  let offset = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, offset);
-    offset += chunk.length;
+  } catch (cause) {
+    signal.throwIfAborted();
+    if (isAronaError(cause)) throw cause;
+    throw failure("UNREACHABLE", "GitHub's answer was cut off", { cause });
   }
   try {
-    return { status, headers, text: fromUtf8(bytes) };
+    return { status, headers, text: fromUtf8(joinBytes(chunks)) };
   } catch (cause) {
     throw failure("BAD_ENCODING", "GitHub's answer is not text", { cause });
   }
+}
+
+function tooLate(): AronaError {
+  return failure("TIMEOUT", `GitHub has not answered within ${GITHUB_TIMEOUT_MS / 1_000} s`);
 }
 
 function redirected(from: URL, location: string | null): URL {
@@ -239,16 +222,8 @@ function scopesOf(headers: Headers): string[] | null {
     : header.split(",").map((scope) => scope.trim()).filter((scope) => scope !== "");
 }
 
-function isUsedUp(headers: Headers): boolean {
-  return headers.get("x-ratelimit-remaining") === "0";
-}
-
 function isSecondary(said: string): boolean {
   return /secondary rate limit/i.test(said);
-}
-
-function numberOf(header: string | null): number | null {
-  return header !== null && /^\d{1,15}$/.test(header) ? Number(header) : null;
 }
 
 function bounded(ms: number): number {

@@ -1,6 +1,6 @@
 /** Asks an agent's own interface on loopback. */
 
-import type { Clock } from "../../proto/mod.ts";
+import { type Clock, within } from "../../proto/mod.ts";
 import { MAX_TUNNEL_API_BYTES, TUNNEL_API_TIMEOUT_MS } from "./limits.ts";
 
 /** The JSON at `url`; null where there is no answer to make sense of. Never throws. */
@@ -8,16 +8,15 @@ export async function askAgent(
   url: string,
   options: { fetch: typeof fetch; clock: Clock; signal: AbortSignal },
 ): Promise<unknown> {
-  const timeout = new AbortController();
-  const cancel = options.clock.schedule(TUNNEL_API_TIMEOUT_MS, () => timeout.abort());
-  const signal = AbortSignal.any([options.signal, timeout.signal]);
+  const { fetch, clock, signal } = options;
+  const late = () => new Error("Cannot ask the agent: it does not answer");
   try {
-    const response = await options.fetch(url, { signal, redirect: "manual" });
-    return response.ok ? JSON.parse(await boundedText(response)) : (await response.body?.cancel(), null);
+    return await within({ clock, signal, limitMs: TUNNEL_API_TIMEOUT_MS, late }, async (signal) => {
+      const response = await fetch(url, { signal, redirect: "manual" });
+      return response.ok ? JSON.parse(await boundedText(response)) : (await response.body?.cancel(), null);
+    });
   } catch {
     return null;
-  } finally {
-    cancel();
   }
 }
 

@@ -1,6 +1,6 @@
 /** One process of the agent: its output is read, the address that it names looked at, and at the end it is gone. */
 
-import { type Endpoint, formatEndpoint, sleep } from "../../proto/mod.ts";
+import { type Endpoint, formatEndpoint, sleep, within } from "../../proto/mod.ts";
 import {
   type AgentFailure,
   type AgentRun,
@@ -153,19 +153,15 @@ export class Attempt {
   /** @returns what is wrong, in words; null where the relay answers */
   async #probe(endpoint: Endpoint, outer: AbortSignal): Promise<string | null> {
     const { clock, probe } = this.options;
-    const timeout = new AbortController();
-    const cancel = clock.schedule(
-      TUNNEL_PROBE_TIMEOUT_MS,
-      () => timeout.abort(new Error("no answer in time")),
-    );
-    const signal = AbortSignal.any([outer, timeout.signal]);
+    const late = () => new Error("no answer in time");
     try {
-      await probe(endpoint, { signal });
+      await within(
+        { clock, signal: outer, limitMs: TUNNEL_PROBE_TIMEOUT_MS, late },
+        (signal) => probe(endpoint, { signal }),
+      );
       return null;
     } catch (error) {
-      return quote(stateOf(timeout.signal.aborted ? timeout.signal.reason : error));
-    } finally {
-      cancel();
+      return quote(stateOf(error));
     }
   }
 

@@ -30,7 +30,7 @@ export interface TunnelOptions extends AgentOptions {
   /** From 0 up to 1, for the pauses. */
   readonly random: () => number;
   /** Looks for the relay at a public address. @throws where something else answers there, or nothing */
-  readonly probe: (endpoint: Endpoint, options: { signal: AbortSignal }) => Promise<void>;
+  readonly probe: (endpoint: Endpoint, options: { signal: AbortSignal }) => Promise<unknown>;
   /** Must not throw. */
   readonly onEvent: (event: TunnelEvent) => void;
 }

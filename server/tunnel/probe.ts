@@ -3,6 +3,7 @@
 import {
   type Clock,
   type CryptoProvider,
+  type DiscoveryDocument,
   type Endpoint,
   fetchDocument,
   type Transport,
@@ -23,12 +24,13 @@ export interface ProbeOptions {
 /**
  * Resolves when the relay answers at `endpoint`.
  *
+ * @returns its document
  * @throws {AronaError} `UNREACHABLE`, `TIMEOUT`, `BAD_DOCUMENT` where it is no relay, `WRONG_RELAY` where it is another one
  */
-export async function probeRelay(endpoint: Endpoint, options: ProbeOptions): Promise<void> {
+export async function probeRelay(endpoint: Endpoint, options: ProbeOptions): Promise<DiscoveryDocument> {
   const { dial, crypto, clock, fingerprint, signal } = options;
   const { hostname, port } = endpoint;
   const transport = await dial({ hostname, port, signal });
-  const document = await fetchDocument({ transport, clock, signal });
-  await verifyDocument(crypto, document, { nowMs: clock.now(), fingerprint });
+  const bytes = await fetchDocument({ transport, clock, signal });
+  return await verifyDocument(crypto, bytes, { nowMs: clock.now(), fingerprint });
 }
