@@ -54,6 +54,17 @@ export function formatHost(hostname: string): string {
   return hostname.includes(":") ? `[${hostname}]` : hostname;
 }
 
+/** Whether this machine alone gets there. */
+export function isLoopback(hostname: string): boolean {
+  return hostname === "::1" || hostname === "localhost" || hostname.startsWith("127.");
+}
+
+/** Where this machine reaches what listens at `hostname`: loopback for what listens on every address. */
+export function localHost(hostname: string): string {
+  if (hostname === "0.0.0.0") return "127.0.0.1";
+  return hostname === "::" ? "::1" : hostname;
+}
+
 function badEndpoint(state: string): AronaError {
   return new AronaError("USAGE", `Cannot read link: ${state}`, { hint: HINT });
 }

@@ -1,5 +1,6 @@
 /** Who may connect: caps on connections, for each network address and for the relay as a whole. */
 
+import { isLoopback } from "../proto/mod.ts";
 import {
   MAX_CONNECTIONS,
   MAX_CONNECTIONS_PER_ADDRESS,
@@ -142,8 +143,4 @@ export function addressKey(remoteAddress: string): string {
 
 function hostOf(remoteAddress: string): string {
   return remoteAddress.replace(/:\d+$/, "").replace(/^\[|\]$/g, "").toLowerCase();
-}
-
-function isLoopback(address: string): boolean {
-  return address === "::1" || address === "localhost" || /^127\./.test(address);
 }

@@ -6,6 +6,7 @@ import {
   formatLink,
   type Listener,
   listenTcp,
+  localHost,
   parseEndpoint,
   PROTOCOL_VERSION,
   type RelayGreeting,
@@ -204,7 +205,7 @@ class Relay implements RunningRelay {
     const { listener } = this.parts;
     const own = listener === null
       ? []
-      : [formatEndpoint({ ...listener.address, hostname: reachable(listener) })];
+      : [formatEndpoint({ ...listener.address, hostname: localHost(listener.address.hostname) })];
     const endpoints = addresses.length > 0 ? addresses : own;
     await this.#publishAs({ ...change, endpoints });
   }
@@ -421,12 +422,6 @@ function createServices(
     },
     counters,
   };
-}
-
-/** A listener on every address is reached from here through loopback; elsewhere by an address that the caller publishes. */
-function reachable({ address: { hostname } }: Listener): string {
-  if (hostname === "0.0.0.0") return "127.0.0.1";
-  return hostname === "::" ? "::1" : hostname;
 }
 
 /** A log that throws must not end anything. */

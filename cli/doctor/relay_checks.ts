@@ -1,7 +1,13 @@
 /** What `arona doctor` looks at for a relay: its folder, and the relay itself where it runs. */
 
 import { join } from "node:path";
-import { type Clock, type CryptoProvider, fromBase64Url, GITHUB_HEADERS } from "../../proto/mod.ts";
+import {
+  type Clock,
+  type CryptoProvider,
+  formatEndpoint,
+  fromBase64Url,
+  GITHUB_HEADERS,
+} from "../../proto/mod.ts";
 import { VERSION } from "../commands/version.ts";
 import { ControlClient } from "../control/client.ts";
 import { controlPath } from "../control/control_file.ts";
@@ -11,7 +17,8 @@ import { describeFailure } from "../failure.ts";
 import { exists } from "../paths.ts";
 import { checkAccess, checkDatabase, checkRoom } from "./files.ts";
 import { type Finding, Findings } from "./finding.ts";
-import { probeRelay } from "./probe.ts";
+import { localEndpoint } from "../relay/reach.ts";
+import { probeAddress } from "./probe.ts";
 
 /** Clocks may differ by this much before anybody notices. */
 const MAX_SKEW_MS = 60_000;
@@ -142,10 +149,10 @@ async function checkAddresses(
   options: RelayCheckOptions,
 ): Promise<void> {
   const fingerprint = fromBase64Url(status.fingerprint);
-  const local = status.address.replace(/^0\.0\.0\.0:/, "127.0.0.1:").replace(/^\[::\]:/, "[::1]:");
+  const local = formatEndpoint(localEndpoint(status.address));
   let endpoints: readonly string[];
   try {
-    const { document } = await probeRelay(local, { ...options, fingerprint });
+    const { document } = await probeAddress(local, { ...options, fingerprint });
     endpoints = document.endpoints;
     found.ok("listening", `${status.address} answers`);
   } catch (error) {
@@ -155,7 +162,7 @@ async function checkAddresses(
   for (const endpoint of endpoints) {
     if (endpoint === local) continue;
     try {
-      await probeRelay(endpoint, { ...options, fingerprint });
+      await probeAddress(endpoint, { ...options, fingerprint });
       found.ok("reachable", `${endpoint} answers from here`);
     } catch (error) {
       options.signal.throwIfAborted();

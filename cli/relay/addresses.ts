@@ -5,14 +5,18 @@ import { usageFailure } from "../failure.ts";
 
 /** `HOST:PORT`; port 0 lets the system choose. @throws {CommandFailure} usage */
 export function parseListen(text: string): Endpoint {
-  const anyPort = /:0+$/.test(text);
-  const { hostname, port } = endpointOf(anyPort ? text.replace(/:0+$/, ":1") : text, "--listen");
-  return { hostname, port: anyPort ? 0 : port };
+  return endpointOf(text, { option: "--listen", parse: parseAnyPort });
+}
+
+/** Like `parseEndpoint()`, and port 0 lets the system choose. @throws {AronaError} `USAGE` */
+export function parseAnyPort(text: string): Endpoint {
+  if (!/:0+$/.test(text)) return parseEndpoint(text);
+  return { ...parseEndpoint(text.replace(/:0+$/, ":1")), port: 0 };
 }
 
 /** `HOST:PORT` as it is published. @throws {CommandFailure} usage, which names the option */
 export function checkAddress(text: string, option: string): string {
-  return formatEndpoint(endpointOf(text, option));
+  return formatEndpoint(endpointOf(text, { option, parse: parseEndpoint }));
 }
 
 /** Whether this means every address of the machine. */
@@ -20,9 +24,12 @@ export function isWildcard(hostname: string): boolean {
   return hostname === "0.0.0.0" || hostname === "::";
 }
 
-function endpointOf(text: string, option: string): Endpoint {
+function endpointOf(
+  text: string,
+  { option, parse }: { option: string; parse: (text: string) => Endpoint },
+): Endpoint {
   try {
-    return parseEndpoint(text);
+    return parse(text);
   } catch (cause) {
     const state = (cause as Error).message.replace(/^.*?: /, "");
     throw usageFailure(

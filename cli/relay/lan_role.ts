@@ -1,6 +1,12 @@
 /** The relay's announcement on the local network, as the supervisor sees it. Without it the relay goes on. */
 
-import { fromBase64Url, lanInterfaces, parseEndpoint, PROTOCOL_VERSION } from "../../proto/mod.ts";
+import {
+  fromBase64Url,
+  isLoopback,
+  lanInterfaces,
+  parseEndpoint,
+  PROTOCOL_VERSION,
+} from "../../proto/mod.ts";
 import { multicastAddresses } from "../../proto/udp/mod.ts";
 import { type LanContract, type LanEvent, type RunningWorker, spawnWorker } from "../../workers/mod.ts";
 import type { RelayLogWriter } from "../relay_log.ts";
@@ -72,8 +78,4 @@ export async function startLanRole(
       worker.terminate();
     },
   };
-}
-
-function isLoopback(hostname: string): boolean {
-  return /^(127\.|::1$|localhost$)/.test(hostname);
 }

@@ -2,7 +2,6 @@
 
 import { resolve } from "node:path";
 import process from "node:process";
-import { parseEndpoint } from "../../proto/base/mod.ts";
 import { type ConfigContract, type RunningWorker, spawnWorker } from "../../workers/mod.ts";
 import type { CommandContext } from "../command.ts";
 import { VERSION } from "../commands/version.ts";
@@ -20,6 +19,7 @@ import { describeFailure, usageFailure } from "../failure.ts";
 import { serveMetrics } from "../metrics/server.ts";
 import type { OptionName } from "../options.ts";
 import type { LogSeverity, RelayLogWriter } from "../relay_log.ts";
+import { parseAnyPort } from "./addresses.ts";
 import type { DataFolder } from "./data_folder.ts";
 import { applySettings } from "./reload.ts";
 import type { RelayRole } from "./relay_role.ts";
@@ -113,8 +113,7 @@ export function parseMetrics(text: string | undefined): { hostname: string; port
   if (text === undefined) return null;
   const full = /^:?\d+$/.test(text) ? `127.0.0.1:${text.replace(":", "")}` : text;
   try {
-    if (/:0+$/.test(full)) return { ...parseEndpoint(full.replace(/:0+$/, ":1")), port: 0 };
-    return parseEndpoint(full);
+    return parseAnyPort(full);
   } catch {
     throw usageFailure(
       `Cannot use --metrics ${JSON.stringify(text.slice(0, 100))}: it is neither a port nor HOST:PORT`,

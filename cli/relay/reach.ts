@@ -1,6 +1,6 @@
 /** Where others reach the relay: the tunnel's address first, then what was given or what the machine says. */
 
-import { type Endpoint, formatEndpoint, parseEndpoint } from "../../proto/mod.ts";
+import { type Endpoint, formatEndpoint, localHost, parseEndpoint } from "../../proto/mod.ts";
 
 /** The relay's public addresses, from wherever they come. */
 export class Reach {
@@ -56,6 +56,5 @@ export class Reach {
 /** Where the relay is reached on this machine itself, given where it listens. */
 export function localEndpoint(address: string): Endpoint {
   const { hostname, port } = parseEndpoint(address);
-  if (hostname === "0.0.0.0") return { hostname: "127.0.0.1", port };
-  return { hostname: hostname === "::" ? "::1" : hostname, port };
+  return { hostname: localHost(hostname), port };
 }
