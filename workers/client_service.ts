@@ -20,9 +20,6 @@ import type {
 import type { DeviceId, GroupId } from "../proto/base/mod.ts";
 import { type PlainError, toPlainError } from "./plain_error.ts";
 
-/** A conversation as it crosses. */
-export type ConversationState = Omit<ConversationInfo, "isOpen" | "ref">;
-
 /** The state of the connection as it crosses. */
 export type PlainStatus = Omit<ConnectionState, "reason"> & { readonly reason?: PlainError };
 
@@ -40,7 +37,7 @@ export interface ClientState {
   readonly online: boolean;
   readonly status: PlainStatus;
   readonly relay: AronaClient["relay"];
-  readonly conversations: readonly ConversationState[];
+  readonly conversations: readonly ConversationInfo[];
 }
 
 /** What is new since the last one; of the conversations those that are. */
@@ -256,9 +253,10 @@ class StateTracker {
   }
 }
 
-function conversationState(conversation: Conversation): ConversationState {
-  const { id, title, kind, participation, suite, epoch, people, isAdmin } = conversation;
-  return { id, title, kind, participation, suite, epoch, people, isAdmin };
+/** What people see of a conversation, as plain data. */
+function conversationState(conversation: Conversation): ConversationInfo {
+  const { id, title, kind, ref, participation, isOpen, suite, epoch, people, isAdmin } = conversation;
+  return { id, title, kind, ref, participation, isOpen, suite, epoch, people, isAdmin };
 }
 
 function plainStatus(status: ConnectionState): PlainStatus {

@@ -7,17 +7,14 @@ import {
   type ConnectionState,
   type Contact,
   type ConversationInfo,
-  type ConversationRef,
   type DeviceInfo,
   type DeviceOffer,
   EventHub,
   type EventOf,
   findConversation,
   groupIdOf,
-  type GroupKind,
   type HistoryEntry,
   type MemberInfo,
-  type Participation,
   type PublicIdentity,
   type Sending,
   statusEvent,
@@ -31,7 +28,6 @@ import type {
   ClientMessage,
   ClientMethods,
   ClientState,
-  ConversationState,
   PlainStatus,
   StateChange,
 } from "./client_service.ts";
@@ -48,7 +44,8 @@ export class RemoteClient implements ChatClient {
   readonly #remote: Remote<ClientMethods>;
   readonly #facts: ClientFacts;
   readonly #hub = new EventHub();
-  readonly #conversations = new Map<GroupId, RemoteConversation>();
+  /** Each stays the same object, and says what its newest state says. */
+  readonly #conversations = new Map<GroupId, ConversationInfo>();
   readonly #sendings = new Map<number, PromiseWithResolvers<void>>();
   readonly #offers = new Map<number, Offer>();
   #online = false;
@@ -325,54 +322,9 @@ export class RemoteClient implements ChatClient {
     if (change.relay !== undefined) this.#relay = change.relay;
     for (const state of change.conversations ?? []) {
       const known = this.#conversations.get(state.id);
-      if (known !== undefined) known.state = state;
-      else this.#conversations.set(state.id, new RemoteConversation(state));
+      if (known !== undefined) Object.assign(known, state);
+      else this.#conversations.set(state.id, state);
     }
-  }
-}
-
-/** Says what its newest state says. */
-class RemoteConversation implements ConversationInfo {
-  constructor(public state: ConversationState) {}
-
-  get id(): GroupId {
-    return this.state.id;
-  }
-
-  get title(): string {
-    return this.state.title;
-  }
-
-  get kind(): GroupKind {
-    return this.state.kind;
-  }
-
-  get ref(): ConversationRef {
-    return { group: this.title, groupId: this.id, kind: this.kind };
-  }
-
-  get participation(): Participation {
-    return this.state.participation;
-  }
-
-  get isOpen(): boolean {
-    return this.participation === "member" || this.participation === "stuck";
-  }
-
-  get suite(): SuiteId {
-    return this.state.suite;
-  }
-
-  get epoch(): number {
-    return this.state.epoch;
-  }
-
-  get people(): number {
-    return this.state.people;
-  }
-
-  get isAdmin(): boolean {
-    return this.state.isAdmin;
   }
 }
 

@@ -6,10 +6,10 @@
 import { type AronaClient, linkDevice, openClient } from "../client/mod.ts";
 import {
   type Candidate,
-  decodeKnownRelay,
   type Dial,
   type Discovery,
   type KnownRelay,
+  savedRelay,
 } from "../client/discovery/mod.ts";
 import { openProfileStore, type ProfileStore, type Store } from "../client/store/mod.ts";
 import {
@@ -296,9 +296,4 @@ class SessionReach {
     if (this.store === null || this.#reached.has(place)) return null;
     return savedRelay(this.store)?.document ?? null;
   }
-}
-
-function savedRelay(store: Store): KnownRelay | null {
-  const row = store.get("profile", "relay");
-  return row === null ? null : decodeKnownRelay(row);
 }

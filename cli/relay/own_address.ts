@@ -31,32 +31,23 @@ export async function watchOwnAddress(
 ): Promise<OwnAddress> {
   const { port, log, signal } = options;
   const looked = Promise.withResolvers<void>();
-  let addresses: readonly string[] = [];
-  let onChange: (addresses: readonly string[]) => void = () => {};
+  const own = { addresses: [] as readonly string[], onChange: (_: readonly string[]) => {} };
   const fail = ({ message }: Error) =>
     log.say("warning", "address_unwatched", `the machine's address is not watched any more: ${message}`);
   const worker = await spawnWorker<AddressesContract>("addresses", {
     parameters: {},
     init: null,
     onEvent: (hostname) => {
-      addresses = hostname === null ? [] : [formatEndpoint({ hostname, port })];
+      own.addresses = hostname === null ? [] : [formatEndpoint({ hostname, port })];
       looked.resolve();
-      onChange(addresses);
+      own.onChange(own.addresses);
     },
     onFault: fail,
     onEnd: fail,
     signal,
   });
   await looked.promise;
-  return {
-    get addresses() {
-      return addresses;
-    },
-    set onChange(listener: (addresses: readonly string[]) => void) {
-      onChange = listener;
-    },
-    [Symbol.dispose]: () => worker.terminate(),
-  };
+  return Object.assign(own, { [Symbol.dispose]: () => worker.terminate() });
 }
 
 /** From now on puts each new address into the relay's document, and says so where it changes the link. */

@@ -12,7 +12,6 @@ import {
   equalBytes,
   isAronaError,
   type RelaySource,
-  type SourceLink,
   toBase64Url,
   verifyDocument,
 } from "../../proto/base/mod.ts";
@@ -69,11 +68,6 @@ export async function find(source: RelaySource, options: FindOptions): Promise<F
     signal.throwIfAborted();
     return [{ kind: "refused", source, reason: asAronaError(error) }];
   }
-}
-
-/** Looks where a link says. @throws the signal's reason */
-export function findLinked(link: SourceLink, options: Omit<FindOptions, "fingerprint">): Promise<Finding[]> {
-  return find(link.source, { ...options, fingerprint: link.fingerprint });
 }
 
 /** Decides about one candidate. Never throws. */

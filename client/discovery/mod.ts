@@ -6,7 +6,6 @@ export {
   type Expectation,
   find,
   type Finding,
-  findLinked,
   type FindOptions,
   type Found,
   judge,
